@@ -1,0 +1,262 @@
+"""Decoding and encoding photos, pixel formats, and working-scale proxies."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from .errors import PhotoError
+
+READABLE = "JPEG, PNG, TIFF, WebP, BMP or GIF"
+WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+DEEP_FORMATS = (".png", ".tif", ".tiff")
+STRIP_PIXELS = 1 << 20  # work on a photo goes in strips of about this many pixels
+
+# Whole numbers of each stored type that mean 1.0.
+FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
+
+# Turns and mirrors that bring a stored photo upright, by EXIF orientation (Exif 2.32, tag 0x0112).
+ORIENTATIONS = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a.swapaxes(0, 1)[::-1],
+}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo at its own precision.
+
+    rgb: (H, W, 3), uint8, uint16 or float32 (nominal range 0…1), sRGB-encoded.
+    alpha: (H, W) of the same dtype, or None where the photo is opaque.
+    icc_profile: the embedded colour profile, passed on to what is written, or None.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    icc_profile: bytes | None = None
+
+    @property
+    def height(self) -> int:
+        return self.rgb.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.rgb.shape[1]
+
+
+def read_photo(path: str | os.PathLike) -> Photo:
+    """Decode a photo, upright, at its own bit depth.
+
+    8-bit files give uint8, 16-bit PNG and TIFF uint16, floating-point TIFF float32. Gray and
+    palette images become RGB; CMYK becomes sRGB through the embedded profile where there is one.
+
+    Raises PhotoError, with a sentence for the user, for a file that is missing, empty, not an
+    image, cut off, or too large.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise PhotoError(f"{path} does not exist: check the path.")
+    if path.is_dir():
+        raise PhotoError(f"{path} is a folder: name a photo inside it.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
+    if not data:
+        raise PhotoError(f"{path} is empty (0 bytes): copy it again from where it came from.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(BytesIO(data))
+            orientation = picture.getexif().get(0x0112, 1)
+            picture.load()
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path} is not an image that can be read: use {READABLE}.") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{path} is too large: the limit is 178 megapixels, so scale it down first.") from error
+    except Exception as error:  # every decoder has exceptions of its own; all mean the same to the user
+        raise PhotoError(f"{path} is damaged or cut off and cannot be decoded: copy it again or re-export it.") from error
+    if _is_deep(picture, data):
+        return _decode_deep(path, data, orientation, picture.info.get("icc_profile"))
+    return _from_pillow(ImageOps.exif_transpose(picture))
+
+
+def _is_deep(picture: Image.Image, data: bytes) -> bool:
+    """True for files of more than 8 bits a channel, which Pillow would cut down to 8."""
+    if picture.format == "PNG":
+        return data[24] == 16  # IHDR: width, height, then bit depth
+    if picture.format == "TIFF":
+        bits = picture.tag_v2.get(258, (8,))
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    return False
+
+
+def _decode_deep(path: Path, data: bytes, orientation: int, icc_profile: bytes | None) -> Photo:
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype not in FULL_SCALE:
+        raise PhotoError(f"{path} has a pixel format that cannot be read: save it as 8- or 16-bit PNG or TIFF.")
+    if stored.ndim == 2:
+        stored = stored[..., None]
+    channels = stored.shape[2]
+    stored = ORIENTATIONS.get(orientation, lambda a: a)(stored)
+    alpha = np.ascontiguousarray(stored[..., -1]) if channels in (2, 4) else None
+    colour = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
+    gray_profile = channels < 3
+    return Photo(np.ascontiguousarray(colour), alpha, None if gray_profile else icc_profile)
+
+
+def _from_pillow(picture: Image.Image) -> Photo:
+    icc_profile = picture.info.get("icc_profile")
+    has_alpha = picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
+    if picture.mode == "CMYK":
+        picture, icc_profile = _cmyk_to_rgb(picture, icc_profile), None
+    elif picture.mode in ("1", "L", "LA", "I", "I;16", "F", "LAB", "HSV", "YCbCr"):
+        icc_profile = None  # made for another colour model than the RGB that it becomes
+    pixels = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
+    alpha = np.ascontiguousarray(pixels[..., 3]) if has_alpha else None
+    return Photo(np.ascontiguousarray(pixels[..., :3]), alpha, icc_profile)
+
+
+def _cmyk_to_rgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image:
+    if icc_profile:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
+            return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except ImageCms.PyCMSError:
+            pass  # a broken profile: the plain conversion below is what any viewer would show
+    return picture.convert("RGB")
+
+
+def write_image(
+    path: str | os.PathLike,
+    pixels: np.ndarray,
+    alpha: np.ndarray | None = None,
+    icc_profile: bytes | None = None,
+) -> None:
+    """Write an image; the file's ending names the format. An existing file is replaced in one step.
+
+    pixels: (H, W, 3) RGB or (H, W) gray; uint8 or uint16; float32 (0…1) is written as 16 bits.
+    alpha: (H, W) of the same dtype, or None. JPEG has no alpha: it gets white behind.
+    A 16-bit image goes into PNG or TIFF as it is, into JPEG and WebP as 8 bits.
+
+    Raises PhotoError if the ending is unknown or the file cannot be written.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    check_writable_name(path)
+    if pixels.dtype == np.float32:
+        pixels = from_float(pixels, np.uint16)
+        alpha = None if alpha is None else from_float(alpha, np.uint16)
+    if pixels.dtype == np.uint16 and ending not in DEEP_FORMATS:
+        pixels = (pixels // 257).astype(np.uint8)
+        alpha = None if alpha is None else (alpha // 257).astype(np.uint8)
+    if alpha is not None and ending in (".jpg", ".jpeg"):
+        cover = to_float(alpha)[..., None]
+        pixels, alpha = from_float(to_float(pixels) * cover + (1 - cover), np.uint8), None
+    if alpha is not None:
+        pixels = np.dstack([pixels, alpha])
+    encoded = _encode_deep(pixels, ending, icc_profile) if pixels.dtype == np.uint16 else _encode(pixels, ending, icc_profile)
+    _write_in_one_step(path, encoded)
+
+
+def check_writable_name(path: Path) -> None:
+    """Raise PhotoError unless `path` ends in a format that can be written and its folder exists."""
+    if path.suffix.lower() not in WRITABLE:
+        raise PhotoError(f"{path} has no ending that names an image format: use one of {', '.join(WRITABLE)}.")
+    if not path.parent.is_dir():
+        raise PhotoError(f"The folder {path.parent} does not exist: make it first, or write somewhere else.")
+
+
+def _encode(pixels: np.ndarray, ending: str, icc_profile: bytes | None) -> bytes:
+    kind = {".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}.get(ending, "JPEG")
+    options = {"PNG": {"compress_level": 3}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, kind, icc_profile=icc_profile, **options.get(kind, {}))
+    return out.getvalue()
+
+
+def _encode_deep(pixels: np.ndarray, ending: str, icc_profile: bytes | None) -> bytes:
+    order = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.ndim if pixels.ndim == 2 else pixels.shape[2]]
+    encoded = cv2.imencode(ending, pixels if order is None else cv2.cvtColor(pixels, order))[1].tobytes()
+    if icc_profile and ending == ".png":
+        # OpenCV writes no profile, so its chunk goes in after the 33 bytes of signature and IHDR (PNG 3rd ed., 11.3.2.3).
+        body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        encoded = encoded[:33] + chunk + encoded[33:]
+    return encoded
+
+
+def _write_in_one_step(path: Path, data: bytes) -> None:
+    """Write beside the target, then rename: a full disk leaves an existing file as it was."""
+    try:
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(part, 0o666 & ~umask)
+            os.replace(part, path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be written ({error.strerror}): check the folder's permissions and free space.") from error
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """Stored pixels of any shape (uint8, uint16, float32) -> float32, nominal range 0…1."""
+    if pixels.dtype == np.float32:
+        return pixels
+    return cv2.multiply(pixels, 1.0 / FULL_SCALE[pixels.dtype], dtype=cv2.CV_32F).reshape(pixels.shape)
+
+
+def from_float(values: np.ndarray, dtype) -> np.ndarray:
+    """float32, nominal range 0…1, of any shape -> uint8 or uint16 (rounded, clipped) or float32 (as it is)."""
+    dtype = np.dtype(dtype)
+    if dtype == np.float32:
+        return values
+    return np.clip(np.rint(values * np.float32(FULL_SCALE[dtype])), 0, FULL_SCALE[dtype]).astype(dtype)
+
+
+def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
+    """Width and height of the working-scale copy: `long_side` at most, aspect kept, multiples of `multiple`."""
+    scale = long_side / max(width, height)
+    return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
+
+
+def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:
+    """The photo at `size` (width, height) as float32 (h, w, 3) RGB, 0…1, over mid-gray where transparent.
+
+    Shrinking averages areas, so that no detail of a large photo aliases.
+    """
+    shrinks = size[0] * size[1] < photo.width * photo.height
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    proxy = np.clip(to_float(cv2.resize(photo.rgb, size, interpolation=method)), 0, 1)
+    if photo.alpha is not None:
+        cover = to_float(cv2.resize(photo.alpha, size, interpolation=method))[..., None]
+        proxy = proxy * cover + 0.5 * (1 - cover)
+    return proxy.astype(np.float32)
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Row ranges that cover a photo from top to bottom, about STRIP_PIXELS pixels each."""
+    rows = max(1, STRIP_PIXELS // max(width, 1))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))

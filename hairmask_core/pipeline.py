@@ -1,0 +1,87 @@
+"""Photo -> hair mask -> recoloured photo, with progress and cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import NoHairError
+from .image import Photo, make_proxy, proxy_size, to_float, strips, from_float
+from .recolor import HairTone, measure_tone, recolor
+from .refine import enlarge, refine
+from .segment import segment
+from .session import Session
+
+# `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
+# It may raise (errors.Cancelled) to stop the work; nothing is half-written then.
+Report = Callable[[float, str], None]
+
+# Less of the photo than this counts as no hair: a head in the far background is larger.
+NO_HAIR_SHARE = 0.0005
+
+
+@dataclass(frozen=True)
+class Hair:
+    """What was found in one photo.
+
+    matte: (H, W) float32 hair probability, 0…1. tone: the hair's median colour.
+    share: of the working-scale pixels with probability >= 0.5, 0…1.
+    """
+
+    matte: np.ndarray
+    tone: HairTone
+    share: float
+
+    @property
+    def found(self) -> bool:
+        return self.share >= NO_HAIR_SHARE
+
+
+def no_report(fraction: float, text: str) -> None:
+    pass
+
+
+def find_hair(photo: Photo, session: Session, refined: bool = True, report: Report = no_report) -> Hair:
+    """Hair probability at the photo's own resolution, and the hair's tone.
+
+    refined: follow the photo's own edges; False gives the network's map, only enlarged.
+    Raises ModelError if the model cannot run, and whatever `report` raises.
+    """
+    report(0.0, "Looking for hair")
+    card = session.card
+    proxy = make_proxy(photo, proxy_size(photo.width, photo.height, card.long_side, card.multiple))
+    report(0.1, "Looking for hair")
+    coarse = segment(proxy, session)
+    report(0.4, "Refining the outline")
+    if refined:
+        matte = refine(photo.rgb, coarse, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
+    else:
+        matte = enlarge(coarse, photo.width, photo.height)
+    return Hair(matte, measure_tone(proxy, coarse), float((coarse >= 0.5).mean()))
+
+
+def require_hair(hair: Hair) -> None:
+    """Raise NoHairError if the photo has none."""
+    if not hair.found:
+        raise NoHairError("No hair was found in this photo: crop closer to the head, or force the result to paint the mask yourself.")
+
+
+def recolor_photo(
+    photo: Photo, hair: Hair, shade: tuple[float, float, float], strength: float = 1.0, report: Report = no_report
+) -> np.ndarray:
+    """The recoloured photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`."""
+    return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
+
+
+def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """(1-p)·original + p·recolored, on sRGB-encoded values, as GIMP shows the masked layer.
+
+    original, recolored: (H, W, 3) of one dtype. matte: (H, W) float32, 0…1. Returns that dtype.
+    """
+    out = np.empty_like(original)
+    for rows in strips(*matte.shape):
+        below, p = to_float(original[rows]), matte[rows, :, None]
+        out[rows] = from_float(below + p * (to_float(recolored[rows]) - below), original.dtype)
+    return out

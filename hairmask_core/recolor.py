@@ -1,0 +1,187 @@
+"""Photo + shade -> recoloured photo, defined on every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .image import FULL_SCALE, from_float, strips, to_float
+
+# OKLab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cone response -> Lab.
+RGB_TO_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+LMS_TO_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+LAB_TO_LMS = np.linalg.inv(LMS_TO_LAB)
+LMS_TO_RGB = np.linalg.inv(RGB_TO_LMS)
+
+CURVE_SIZE = 1024  # entries of the lightness and colour curves, over OKLab lightness 0…1
+KEPT_VARIATION = 0.3  # share of the hair's own colour variation that stays
+VARIATION_LIMIT = 0.04  # OKLab chroma at which that variation is compressed to half
+
+
+@dataclass(frozen=True)
+class HairTone:
+    """The middle of the hair's colour in OKLab: lightness 0…1, a and b about -0.4…0.4."""
+
+    lightness: float
+    a: float
+    b: float
+
+
+def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
+    """Median OKLab colour of the hair.
+
+    rgb: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability. Pixels with p >= 0.5 count,
+    or, where there are none, all (the photo is then recoloured as if it were hair).
+    """
+    lab = rgb_to_oklab(rgb)
+    hair = p >= 0.5
+    values = lab[hair] if hair.any() else lab.reshape(-1, 3)
+    return HairTone(*(float(v) for v in np.median(values, axis=0)))
+
+
+def recolor(
+    rgb: np.ndarray,
+    tone: HairTone,
+    shade: tuple[float, float, float],
+    strength: float = 1.0,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> np.ndarray:
+    """Every pixel recoloured as if it were hair of the measured tone dyed in the shade.
+
+    rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. tone: of the photo's hair.
+    shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade.
+    report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
+    Returns (H, W, 3) of the same dtype. Raises ValueError for a strength outside 0…1.
+
+    Method: in OKLab (Ottosson 2020), lightness goes through a monotone curve that takes the hair's
+    median to the shade's (`lightness_curve`); hue is the shade's; chroma follows lightness
+    (`color_curve`), fading towards white so that specular highlights stay white. A share of the
+    hair's own colour variation around its median is kept, so that strands stay apart.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}: it must be between 0 and 1.")
+    if strength == 0:
+        return rgb.copy()
+    target = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0]
+    lightness = lightness_curve(tone.lightness, float(target[0]))
+    chroma = color_curve(target)
+    height, width = rgb.shape[:2]
+    out = np.empty_like(rgb)
+    for rows in strips(height, width):
+        lab = rgb_to_oklab(rgb[rows])
+        new = _recolor_lab(lab, tone, lightness, chroma)
+        if strength < 1:
+            new = cv2.addWeighted(lab, 1 - strength, new, strength, 0)
+        out[rows] = from_float(oklab_to_rgb(new), rgb.dtype)
+        report(rows.stop / height)
+    return out
+
+
+def _recolor_lab(lab: np.ndarray, tone: HairTone, lightness: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    l, a, b = cv2.split(lab)
+    l = _look_up(lightness, l)
+    variation_a, variation_b = a - np.float32(tone.a), b - np.float32(tone.b)
+    keep = KEPT_VARIATION / (1 + cv2.magnitude(variation_a, variation_b) / VARIATION_LIMIT)
+    return cv2.merge([l, _look_up(chroma[:, 0], l) + keep * variation_a, _look_up(chroma[:, 1], l) + keep * variation_b])
+
+
+def lightness_curve(hair: float, shade: float) -> np.ndarray:
+    """Monotone curve over OKLab lightness that takes the hair's median to the shade's lightness.
+
+    hair, shade: OKLab lightness, 0…1. Returns (CURVE_SIZE,) float32: new lightness at inputs 0…1.
+
+    Below the median the slope keeps local contrast while lifting and follows the multiplication of
+    reflectance while darkening; above it the curve bends towards white, so that highlights stay
+    highlights. Monotone cubic through three knots (Fritsch, Carlson 1980).
+    """
+    hair, shade = min(max(hair, 0.02), 0.98), min(max(shade, 0.02), 0.98)
+    ratio = shade / hair
+    slope = min(max(ratio**0.25 if ratio > 1 else ratio**0.5, 0.4), 1.5)
+    bottom = max(0.0, shade - slope * hair)
+    top = 1.0 if ratio > 1 else shade + (1 - shade) * 0.8
+    below, above = (shade - bottom) / hair, (top - shade) / (1 - hair)
+    middle = min(slope, 3 * below, 3 * above)
+    knots = ((0.0, bottom, below), (hair, shade, middle), (1.0, top, above))
+    x = np.linspace(0, 1, CURVE_SIZE)
+    curve = np.empty(CURVE_SIZE)
+    for (x0, y0, m0), (x1, y1, m1) in zip(knots, knots[1:]):
+        inside = (x >= x0) & (x <= x1)
+        t, span = (x[inside] - x0) / (x1 - x0), x1 - x0
+        curve[inside] = (
+            (1 + 2 * t) * (1 - t) ** 2 * y0
+            + t * (1 - t) ** 2 * span * m0
+            + t * t * (3 - 2 * t) * y1
+            + t * t * (t - 1) * span * m1
+        )
+    return np.maximum.accumulate(np.clip(curve, 0, 1)).astype(np.float32)
+
+
+def color_curve(shade: np.ndarray) -> np.ndarray:
+    """OKLab a and b over lightness, for hair dyed in one shade.
+
+    shade: OKLab (3,). Returns (CURVE_SIZE, 2) float32 at lightness 0…1: the shade's own a and b at
+    the shade's lightness, fading to 0 at black and at white, and inside the sRGB gamut everywhere.
+    """
+    lightness, a, b = (float(v) for v in shade)
+    l = np.linspace(0, 1, CURVE_SIZE)
+    fade = np.where(
+        l <= lightness,
+        (l / max(lightness, 1e-3)) ** 0.7,
+        (np.clip(1 - l, 0, 1) / max(1 - lightness, 1e-3)) ** 0.6,
+    )
+    # The largest share of that colour that sRGB can show at each lightness, by bisection.
+    low, high = np.zeros(CURVE_SIZE), fade
+    for _ in range(20):
+        middle = (low + high) / 2
+        lab = np.stack([l, middle * a, middle * b], axis=1)
+        linear = (lab @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T
+        fits = ((linear >= -1e-4) & (linear <= 1 + 1e-4)).all(axis=1)
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+    share = np.where(fits, high, low)
+    return np.stack([share * a, share * b], axis=1).astype(np.float32)
+
+
+def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020)."""
+    lms = cv2.transform(_to_linear(rgb), RGB_TO_LMS.astype(np.float32))
+    return cv2.transform(np.cbrt(lms) if rgb.dtype == np.float32 else cv2.pow(lms, 1 / 3), LMS_TO_LAB.astype(np.float32))
+
+
+def oklab_to_rgb(lab: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 OKLab -> float32 sRGB-encoded, clipped to 0…1."""
+    lms = cv2.transform(lab, LAB_TO_LMS.astype(np.float32))
+    linear = np.clip(cv2.transform(lms * lms * lms, LMS_TO_RGB.astype(np.float32)), 0, 1)
+    return np.where(linear <= 0.0031308, linear * np.float32(12.92), cv2.pow(linear, 1 / 2.4) * np.float32(1.055) - np.float32(0.055))
+
+
+def _to_linear(rgb: np.ndarray) -> np.ndarray:
+    """sRGB transfer function, inverse (IEC 61966-2-1), mirrored for negative values; any stored type -> float32."""
+    if rgb.dtype != np.float32:
+        levels = int(FULL_SCALE[rgb.dtype]) + 1
+        table = _to_linear(np.linspace(0, 1, levels, dtype=np.float32).reshape(1, -1)).ravel()
+        return table[rgb]
+    size = np.abs(to_float(rgb))
+    return np.copysign(np.where(size <= 0.04045, size / np.float32(12.92), cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4)), rgb)
+
+
+def _look_up(curve: np.ndarray, l: np.ndarray) -> np.ndarray:
+    """Linear interpolation of a curve over 0…1 at every lightness (h, w) float32."""
+    position = np.clip(l, 0, 1) * np.float32(CURVE_SIZE - 1)
+    index = np.minimum(position.astype(np.int32), CURVE_SIZE - 2)
+    fraction = position - index
+    return curve[index] * (1 - fraction) + curve[index + 1] * fraction

@@ -1,0 +1,111 @@
+"""One ONNX Runtime session: which execution provider runs it, and what happens when that one fails."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnxruntime as ort
+
+from .errors import ModelError
+from .models import REPAIR, ModelCard, read_weights
+
+# Device names as users type them, in the order in which "auto" tries them.
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+DEVICES = ("auto", *PROVIDERS)
+
+
+@dataclass
+class Session:
+    """A loaded model on a device that was seen to run it.
+
+    device: key of PROVIDERS. notices: sentences for the user, one for each device that was passed over.
+    """
+
+    card: ModelCard
+    weights: bytes
+    device: str
+    runtime: ort.InferenceSession
+    notices: list[str] = field(default_factory=list)
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Run the network: (1, 3, h, w) float32 -> its first output, float32.
+
+        A device that fails in the middle (out of memory, driver reset) is left for the CPU, with a
+        sentence in `notices`. Raises ModelError if the CPU fails as well.
+        """
+        try:
+            return self.runtime.run(None, {self.runtime.get_inputs()[0].name: x})[0]
+        except Exception as error:
+            if self.device == "cpu":
+                raise ModelError(f"The model {self.card.name} failed to run ({_first_line(error)}): {REPAIR}") from error
+            self.notices.append(f"{self.device} failed while running ({_first_line(error)}), so the CPU was used.")
+            self.runtime, self.device = _start(self.weights, "cpu"), "cpu"
+            return self.run(x)
+
+
+def available_devices() -> list[str]:
+    """Devices that this build of ONNX Runtime could use, best first; whether they work, `open_session` finds out."""
+    present = ort.get_available_providers()
+    return [device for device, provider in PROVIDERS.items() if provider in present]
+
+
+def open_session(card: ModelCard, device: str = "auto") -> Session:
+    """Load a model on the wished device, else on the next that works, and run it once to be sure.
+
+    device: "auto" or a key of PROVIDERS. A named device that is absent or fails leaves a sentence in
+    the session's `notices`; with "auto", devices that are absent leave none.
+
+    Raises ModelError for an unknown device, for a missing or altered model file, and if no device runs it.
+    """
+    if device not in DEVICES:
+        raise ModelError(f"There is no device {device!r}: choose one of {', '.join(DEVICES)}.")
+    weights = read_weights(card)
+    notices = []
+    candidates = available_devices()
+    if device != "auto":
+        if device not in candidates:
+            notices.append(f"{device} is not available in this installation of ONNX Runtime, so the CPU was used.")
+        candidates = [device] if device in candidates else []
+    for candidate in dict.fromkeys([*candidates, "cpu"]):
+        try:
+            runtime = _start(weights, candidate)
+            _warm_up(runtime, card)
+            return Session(card, weights, candidate, runtime, notices)
+        except Exception as error:
+            if candidate == "cpu":
+                raise ModelError(f"The model {card.name} does not run on this machine ({_first_line(error)}): {REPAIR}") from error
+            notices.append(f"{candidate} did not start ({_first_line(error)}), so the next device was used.")
+    raise AssertionError("the loop ends with the CPU")
+
+
+def _start(weights: bytes, device: str) -> ort.InferenceSession:
+    if device == "cuda" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds the CUDA and cuDNN libraries that pip installed beside the runtime
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # failures come as exceptions; the log would say them twice
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    if device == "directml":  # required by that provider
+        options.enable_mem_pattern = False
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    runtime = ort.InferenceSession(weights, options, providers=[PROVIDERS[device]])
+    # ONNX Runtime itself falls back without an exception when a provider's library does not load.
+    if PROVIDERS[device] not in runtime.get_providers():
+        raise RuntimeError("its libraries did not load")
+    return runtime
+
+
+def _warm_up(runtime: ort.InferenceSession, card: ModelCard) -> None:
+    side = card.multiple * 2
+    runtime.run(None, {runtime.get_inputs()[0].name: np.zeros((1, 3, side, side), np.float32)})
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

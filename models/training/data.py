@@ -1,0 +1,153 @@
+"""Photographs with hair masks: reading, the split, and what training does to them.
+
+A data set is a folder with `images/STEM.jpg` and `masks/STEM.png` (255 = hair, same size).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+# How often a photo of each set is drawn, relative to its number of photos. LFW's superpixel
+# outlines are blocky and count beards as hair, so they get less say.
+SET_WEIGHTS = {"figaro1k": 2.0, "celebamask": 0.8, "celebahq": 0.8, "ccp": 1.2, "lfw": 0.4, "nohair": 1.0}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photo and its mask, by path."""
+
+    dataset: str
+    image: Path
+    mask: Path
+
+    @property
+    def is_validation(self) -> bool:
+        return is_validation(self.image.stem)
+
+
+def is_validation(stem: str) -> bool:
+    """The split rule: stems whose CRC-32 is divisible by 10 are for validation, the rest for training."""
+    return zlib.crc32(stem.encode()) % 10 == 0
+
+
+def find_pairs(root: Path, datasets=tuple(SET_WEIGHTS)) -> list[Pair]:
+    """All pairs of the named data sets under `root`; raises FileNotFoundError for a photo without a mask."""
+    pairs = []
+    for dataset in datasets:
+        for image in sorted((root / dataset / "images").glob("*.jpg")):
+            mask = root / dataset / "masks" / f"{image.stem}.png"
+            if not mask.exists():
+                raise FileNotFoundError(f"{image} has no mask at {mask}")
+            pairs.append(Pair(dataset, image, mask))
+    if not pairs:
+        raise FileNotFoundError(f"No photos under {root}: expected {root}/{datasets[0]}/images/*.jpg")
+    return pairs
+
+
+def read_pair(pair: Pair, long_side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """RGB photo (H, W, 3) and mask (H, W, 0 or 255 before shrinking), uint8, shrunk to `long_side` at most."""
+    image = cv2.cvtColor(cv2.imread(str(pair.image), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    mask = cv2.imread(str(pair.mask), cv2.IMREAD_GRAYSCALE)
+    scale = (long_side or 10**9) / max(mask.shape)
+    if scale < 1:
+        size = (round(mask.shape[1] * scale), round(mask.shape[0] * scale))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    return image, mask
+
+
+def augment(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.Generator):
+    """One training sample: (size, size, 3) float32 RGB in -1…1 and (size, size) float32 mask in 0…1."""
+    image, mask = random_view(image, mask, size, rng)
+    image = image.astype(np.float32) / 255
+    mask = mask.astype(np.float32) / 255
+    if rng.random() < 0.25:
+        image = dye_hair(image, mask, rng)
+    image = jitter_colour(image, rng)
+    image = degrade(image, rng)
+    return image * 2 - 1, mask
+
+
+def random_view(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.Generator):
+    """Random square crop, scale, rotation, aspect and mirror in one affine warp.
+
+    The crop's side runs from a little more than the hair's bounding box to a little more than the
+    photo, so that small heads in full-body photos are seen both small and large.
+    """
+    height, width = mask.shape
+    long_side = max(height, width)
+    rows, cols = np.flatnonzero(mask.max(1) > 127), np.flatnonzero(mask.max(0) > 127)
+    if rows.size and rng.random() < 0.85:
+        centre = np.array([(cols[0] + cols[-1]) / 2, (rows[0] + rows[-1]) / 2])
+        hair_side = max(rows[-1] - rows[0], cols[-1] - cols[0]) + 1
+        low = min(max(1.4 * hair_side, 48), 0.75 * long_side)
+    else:
+        centre = rng.uniform(0.25, 0.75, 2) * (width, height)
+        low = 0.5 * long_side
+    side = np.exp(rng.uniform(np.log(low), np.log(1.15 * long_side)))
+    # The larger the crop, the nearer its centre stays to the photo's; either way the subject stays in view.
+    photo_centre = np.array([width / 2, height / 2])
+    pull = np.clip((side - low) / (1.15 * long_side - low), 0, 1)
+    centre = centre * (1 - pull) + photo_centre * pull + rng.uniform(-0.15, 0.15, 2) * side
+    angle = rng.normal(0, 12) if rng.random() < 0.9 else rng.uniform(-90, 90)
+    scale = size / side
+    if scale < 0.6:  # bilinear warps alias below half size
+        image, mask = cv2.pyrDown(image), cv2.pyrDown(mask)
+        centre, scale = centre / 2, scale * 2
+    turn, stretch = np.deg2rad(angle), np.exp(rng.normal(0, 0.08))
+    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    linear = linear @ np.diag([stretch, 1 / stretch])
+    if rng.random() < 0.5:
+        linear = np.diag([-1, 1]) @ linear
+    matrix = np.hstack([linear, (size / 2 - linear @ centre)[:, None]])
+    grey = tuple(float(v) for v in rng.uniform(0, 255, 3)) if rng.random() < 0.5 else (0.0, 0.0, 0.0)
+    border = cv2.BORDER_CONSTANT if rng.random() < 0.6 else cv2.BORDER_REFLECT_101
+    image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=grey)
+    mask = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=0)
+    return image, mask
+
+
+def dye_hair(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give the hair another colour, so that dyed, bleached and grey hair is seen in training."""
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lightness = np.clip(lab[..., :1] * rng.uniform(0.75, 1.5) + rng.uniform(-5, 20), 0, 100)
+    if rng.random() < 0.4:
+        chroma = lab[..., 1:] * rng.uniform(0, 0.4)  # grey and white
+    else:
+        hue, strength = rng.uniform(0, 2 * np.pi), rng.uniform(5, 60)
+        chroma = lab[..., 1:] * 0.5 + strength * np.array([np.cos(hue), np.sin(hue)]) * np.minimum(lightness / 50, 1)
+    dyed = cv2.cvtColor(np.concatenate([lightness, chroma], axis=2).astype(np.float32), cv2.COLOR_LAB2RGB)
+    soft = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None]
+    return image + soft * (dyed - image)
+
+
+def jitter_colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exposure, gamma, contrast, white balance, saturation; sometimes black and white."""
+    image = image * rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
+    grey = image.mean(axis=2, keepdims=True)
+    image = grey + (image - grey) * (0 if rng.random() < 0.06 else rng.uniform(0.5, 1.5))
+    image = 0.5 + (image - 0.5) * rng.uniform(0.75, 1.25)
+    return np.clip(image, 0, 1).astype(np.float32) ** rng.uniform(0.7, 1.4)
+
+
+def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur, loss of resolution, JPEG and noise, each now and then."""
+    size = image.shape[1::-1]
+    if rng.random() < 0.15:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
+    if rng.random() < 0.15:
+        factor = rng.uniform(0.3, 0.8)
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.15:
+        quality = int(rng.integers(25, 90))
+        _, packed = cv2.imencode(".jpg", (image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = cv2.imdecode(packed, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    if rng.random() < 0.2:
+        image = image + rng.normal(0, rng.uniform(0.005, 0.04), image.shape).astype(np.float32)
+    return np.clip(image, 0, 1)
