@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import NoHairError
-from .image import Photo, make_proxy, proxy_size, to_float, strips, from_float
+from .image import Photo, from_float, make_proxy, proxy_size, strips, to_float
 from .recolor import HairTone, measure_tone, recolor
 from .refine import enlarge, refine
 from .segment import segment
@@ -47,9 +47,12 @@ def find_hair(photo: Photo, session: Session, refined: bool = True, report: Repo
     """Hair probability at the photo's own resolution, and the hair's tone.
 
     refined: follow the photo's own edges; False gives the network's map, only enlarged.
-    Raises ModelError if the model cannot run, and whatever `report` raises.
+    Raises NoHairError for a fully transparent photo, ModelError if the model cannot run, and whatever
+    `report` raises.
     """
     report(0.0, "Looking for hair")
+    if photo.alpha is not None and not photo.alpha.any():
+        raise NoHairError("The image is empty (fully transparent): choose a layer or photo that shows a person.")
     card = session.card
     proxy = make_proxy(photo, proxy_size(photo.width, photo.height, card.long_side, card.multiple))
     report(0.1, "Looking for hair")

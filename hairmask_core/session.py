@@ -6,10 +6,16 @@ import os
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnxruntime as ort
 
-from .errors import ModelError
-from .models import REPAIR, ModelCard, read_weights
+# From version 1.29 on, ONNX Runtime reports its use to its maker unless told otherwise before it is
+# loaded. A user's photos and habits are nobody's business.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort  # noqa: E402
+
+from .errors import ModelError  # noqa: E402
+from .models import REPAIR, ModelCard, read_weights  # noqa: E402
+
+ort.disable_telemetry_events()  # the same on Windows, where the variable is not read
 
 # Device names as users type them, in the order in which "auto" tries them.
 PROVIDERS = {

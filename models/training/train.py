@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import time
 from pathlib import Path
 
@@ -16,10 +17,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .data import SET_WEIGHTS, augment, find_pairs, read_pair
+from .data import SET_WEIGHTS, augment, collage, find_pairs, read_pair
 from .network import HairNet
 
 CACHE_LONG_SIDE = 640  # photos are kept in memory at this size
+COLLAGE_SHARE = 0.15  # of the samples
 
 
 class Samples(torch.utils.data.IterableDataset):
@@ -29,11 +31,16 @@ class Samples(torch.utils.data.IterableDataset):
         self.photos, self.size, self.seed = photos, size, seed
         self.chances = np.array(weights) / np.sum(weights)
 
+    def draw(self, rng: np.random.Generator):
+        return augment(*self.photos[rng.choice(len(self.photos), p=self.chances)], self.size, rng)
+
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
         while True:
-            image, mask = augment(*self.photos[rng.choice(len(self.photos), p=self.chances)], self.size, rng)
+            image, mask = self.draw(rng)
+            if rng.random() < COLLAGE_SHARE:
+                image, mask = collage((image, mask), self.draw(rng), rng)
             yield torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)[None]
 
 
@@ -113,7 +120,7 @@ def train(args) -> None:
             break
         warm = min(1.0, (step + 1) / 200)
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+            group["lr"] = group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         network.train()
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(x.contiguous(memory_format=torch.channels_last))
