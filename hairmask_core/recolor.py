@@ -45,12 +45,12 @@ class HairTone:
 def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
     """Median OKLab colour of the hair.
 
-    rgb: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability. Pixels with p >= 0.5 count,
-    or, where there are none, all (the photo is then recoloured as if it were hair).
+    rgb: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability. Pixels with p >= 0.9 count,
+    where skin and background hardly mix in; else those with p >= 0.5; else all (the photo is then
+    recoloured as if it were hair).
     """
     lab = rgb_to_oklab(rgb)
-    hair = p >= 0.5
-    values = lab[hair] if hair.any() else lab.reshape(-1, 3)
+    values = next((lab[p >= level] for level in (0.9, 0.5) if (p >= level).any()), lab.reshape(-1, 3))
     return HairTone(*(float(v) for v in np.median(values, axis=0)))
 
 
@@ -141,8 +141,8 @@ def color_curve(shade: np.ndarray) -> np.ndarray:
     l = np.linspace(0, 1, CURVE_SIZE)
     fade = np.where(
         l <= lightness,
-        (l / max(lightness, 1e-3)) ** 0.7,
-        (np.clip(1 - l, 0, 1) / max(1 - lightness, 1e-3)) ** 0.6,
+        (l / max(lightness, 1e-3)) ** 0.5,
+        (np.clip(1 - l, 0, 1) / max(1 - lightness, 1e-3)) ** 0.5,
     )
     # The largest share of that colour that sRGB can show at each lightness, by bisection.
     low, high = np.zeros(CURVE_SIZE), fade
@@ -150,7 +150,7 @@ def color_curve(shade: np.ndarray) -> np.ndarray:
         middle = (low + high) / 2
         lab = np.stack([l, middle * a, middle * b], axis=1)
         linear = (lab @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T
-        fits = ((linear >= -1e-4) & (linear <= 1 + 1e-4)).all(axis=1)
+        fits = ((linear >= -1e-6) & (linear <= 1 + 1e-4)).all(axis=1)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     share = np.where(fits, high, low)
     return np.stack([share * a, share * b], axis=1).astype(np.float32)
@@ -183,5 +183,5 @@ def _look_up(curve: np.ndarray, l: np.ndarray) -> np.ndarray:
     """Linear interpolation of a curve over 0…1 at every lightness (h, w) float32."""
     position = np.clip(l, 0, 1) * np.float32(CURVE_SIZE - 1)
     index = np.minimum(position.astype(np.int32), CURVE_SIZE - 2)
-    fraction = position - index
+    fraction = position - index.astype(np.float32)
     return curve[index] * (1 - fraction) + curve[index + 1] * fraction

@@ -10,9 +10,9 @@ import numpy as np
 from .image import strips, to_float
 
 WORK_LONG_SIDE = 1536  # the filter's coefficients are fitted at this scale, then applied at full resolution
-RADIUS = 2.0  # of the filter window, in pixels of the coarse map: as far as the network's outline may be off
-EPSILON = 1e-4  # regularisation: guide variance below this counts as flat (guide in 0…1)
-HAZE = 0.03  # probabilities within this of 0 and 1 become exactly 0 and 1, so that no veil covers the photo
+RADIUS = 3.0  # of the filter window, in pixels of the coarse map: as far as the network's outline may be off
+EPSILON = 1e-3  # regularisation: guide variance below this counts as flat (guide in 0…1)
+HAZE = 0.05  # probabilities within this of 0 and 1 become exactly 0 and 1, so that no veil covers the photo
 
 
 def refine(

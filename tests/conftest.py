@@ -1,0 +1,32 @@
+"""Photographs and one loaded model, shared by all tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from hairmask_core.models import choose_card
+from hairmask_core.session import open_session
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """NASA's portrait of Eileen Collins, (512, 512, 3) uint8."""
+    return skimage.data.astronaut()
+
+
+@pytest.fixture
+def portrait(tmp_path, astronaut) -> Path:
+    """The portrait as a file."""
+    path = tmp_path / "portrait.png"
+    Image.fromarray(astronaut).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def session():
+    return open_session(choose_card(), "cpu")

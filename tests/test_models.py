@@ -1,0 +1,128 @@
+"""Model cards, integrity, and the choice of the device."""
+
+import json
+import shutil
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from hairmask_core.errors import ModelError
+from hairmask_core.models import choose_card, find_cards, models_folder, read_weights
+from hairmask_core.segment import segment
+from hairmask_core.session import DEVICES, available_devices, open_session
+
+
+@pytest.fixture
+def own_models(tmp_path, monkeypatch):
+    """A copy of the models folder that a test may damage."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for pattern in ("*.onnx", "*.json"):
+        for path in models_folder().glob(pattern):
+            shutil.copy(path, folder)
+    monkeypatch.setenv("HAIRMASK_MODELS", str(folder))
+    return folder
+
+
+def test_there_is_one_default_model_and_it_is_intact():
+    cards = find_cards()
+    assert [card.default for card in cards].count(True) == 1
+    for card in cards:
+        assert len(read_weights(card)) == card.path.stat().st_size <= 16e6
+        assert card.details["licence"] and card.details["training_data"]
+
+
+def test_missing_model_file(own_models):
+    choose_card().path.unlink()
+    with pytest.raises(ModelError, match="missing or unreadable: reinstall with: python3 install.py"):
+        open_session(choose_card())
+
+
+def test_altered_model_file(own_models):
+    data = bytearray(choose_card().path.read_bytes())
+    data[len(data) // 2] ^= 1
+    choose_card().path.write_bytes(data)
+    with pytest.raises(ModelError, match="was altered or damaged"):
+        open_session(choose_card())
+
+
+def test_damaged_card(own_models):
+    (own_models / "broken.json").write_text("{}")
+    with pytest.raises(ModelError, match="broken.json cannot be used"):
+        find_cards()
+
+
+def test_no_models_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("HAIRMASK_MODELS", str(tmp_path))
+    with pytest.raises(ModelError, match="No model card"):
+        find_cards()
+
+
+def test_unknown_model_name():
+    with pytest.raises(ModelError, match="There is no model 'x'"):
+        choose_card("x")
+
+
+def test_file_that_is_no_model_but_matches_its_card(own_models):
+    import hashlib
+
+    card = choose_card()
+    card.path.write_bytes(b"not onnx")
+    path = card.path.with_suffix(".json")
+    details = json.loads(path.read_text())
+    details["sha256"] = hashlib.sha256(b"not onnx").hexdigest()
+    path.write_text(json.dumps(details))
+    with pytest.raises(ModelError, match="does not run on this machine"):
+        open_session(choose_card())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_device_ends_in_a_session_that_runs(device):
+    session = open_session(choose_card(), device)
+    side = session.card.multiple
+    assert segment(np.zeros((side, side, 3), np.float32), session).shape == (side, side)
+    if device not in ("auto", session.device):
+        assert any(device in notice and "so the" in notice for notice in session.notices)
+
+
+def test_unknown_device():
+    with pytest.raises(ModelError, match="There is no device 'abacus'"):
+        open_session(choose_card(), "abacus")
+
+
+def test_device_that_does_not_start_is_passed_over_with_a_sentence(monkeypatch):
+    """A CUDA build without a GPU: the provider is listed, and its library does not load."""
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    real = ort.InferenceSession
+
+    def without_gpu(weights, options, providers):
+        if providers == ["CUDAExecutionProvider"]:
+            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected\nmore")
+        return real(weights, options, providers=providers)
+
+    monkeypatch.setattr(ort, "InferenceSession", without_gpu)
+    session = open_session(choose_card(), "auto")
+    assert session.device == "cpu"
+    assert session.notices == ["cuda did not start (CUDA failure 100: no CUDA-capable device is detected), so the next device was used."]
+
+
+def test_device_that_fails_later_is_left_for_the_cpu():
+    session = open_session(choose_card(), "cpu")
+    expected = segment(np.full((64, 64, 3), 0.5, np.float32), session)
+
+    class OutOfMemory:
+        def get_inputs(self):
+            return session.runtime.get_inputs()
+
+        def run(self, *_):
+            raise RuntimeError("CUDA out of memory")
+
+    broken = open_session(choose_card(), "cpu")
+    broken.runtime, broken.device = OutOfMemory(), "cuda"
+    np.testing.assert_array_equal(segment(np.full((64, 64, 3), 0.5, np.float32), broken), expected)
+    assert broken.device == "cpu" and "CUDA out of memory" in broken.notices[0]
+
+
+def test_available_devices_end_with_the_cpu():
+    assert available_devices()[-1] == "cpu"
