@@ -1,0 +1,321 @@
+"""The worker as the plug-in meets it: real processes, real sockets, the plug-in's own client."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+from hairmask_core import __version__
+from hairmask_core.image import Photo
+from hairmask_core.pipeline import find_hair, recolor_photo
+from hairmask_core.shades import find_shade
+
+sys.path.insert(0, str(REPOSITORY / "gimp_plugin" / "hair_recolor"))
+import worker_client  # noqa: E402
+
+SETTINGS = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """A private directory of this test's own; a worker that serves it is ended afterwards."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    directory = worker_client.private_directory()
+    yield directory
+    worker_client.stop(directory)
+
+
+def make_request(directory, rgba, **changes):
+    kind = {np.dtype(np.uint8): "u8", np.dtype(np.uint16): "u16", np.dtype(np.float32): "float"}[rgba.dtype]
+    names = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
+    names["pixels"].write_bytes(rgba.tobytes())
+    request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": kind, "mask_format": "u8"}
+    request |= {"limits": [], "shade": "copper", "strength": 1.0, "device": "cpu", "force": False}
+    return request | {name: path.name for name, path in names.items()} | changes
+
+
+def ask(directory, request, on_progress=lambda fraction, text: None, settings=SETTINGS):
+    """The worker's result, its recoloured pixels and its mask."""
+
+    def collect(result):
+        return result, *((directory / request[name]).read_bytes() for name in ("layer_out", "mask_out"))
+
+    return worker_client.ask(settings, directory, request, on_progress, collect)
+
+
+def with_alpha(rgb):
+    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def worker_pid(directory):
+    connection, hello = worker_client._try_connect(directory)
+    connection.close()
+    return hello["pid"]
+
+
+def exchange_files(directory):
+    return list(directory.glob("exchange-*"))
+
+
+def test_answer_equals_the_pipeline(directory, astronaut, session):
+    result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), shade="blue"))
+    photo = Photo(astronaut)
+    hair = find_hair(photo, session)
+    expected = recolor_photo(photo, hair, find_shade("blue").rgb)
+    layer = np.frombuffer(layer, np.uint8).reshape(512, 512, 4)
+    np.testing.assert_array_equal(layer[..., :3], expected)
+    assert (layer[..., 3] == 255).all()
+    np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(hair.matte * 255))
+    assert result["device"] == "cpu" and result["shade"] == "Electric blue" and result["notices"] == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_deep_layers_keep_alpha_and_precision(directory, astronaut, dtype):
+    full = 65535 if dtype is np.uint16 else 1
+    rgba = with_alpha(astronaut).astype(dtype) / 255 * full
+    rgba = rgba.astype(dtype)
+    rgba[:100, :50, 3] = full // 3 if dtype is np.uint16 else 0.3
+    result, layer, mask = ask(directory, make_request(directory, rgba, mask_format="float"))
+    layer, mask = np.frombuffer(layer, dtype).reshape(512, 512, 4), np.frombuffer(mask, np.float32).reshape(512, 512)
+    np.testing.assert_array_equal(layer[..., 3], rgba[..., 3])
+    assert 0 <= mask.min() and mask.max() <= 1 and mask[60, 230] > 0.9
+    same = ask(directory, make_request(directory, rgba, strength=0.0))[1]
+    np.testing.assert_array_equal(np.frombuffer(same, dtype).reshape(512, 512, 4), rgba)
+
+
+def test_limits_multiply_the_mask(directory, astronaut):
+    _, _, whole = ask(directory, make_request(directory, with_alpha(astronaut), mask_format="float"))
+    limit = np.linspace(0, 1, 512, dtype=np.float32)[None].repeat(512, 0)
+    path = worker_client.exchange_path(directory)
+    path.write_bytes(np.ascontiguousarray(limit).tobytes())
+    _, _, limited = ask(directory, make_request(directory, with_alpha(astronaut), mask_format="float", limits=[path.name]))
+    np.testing.assert_allclose(np.frombuffer(limited, np.float32), np.frombuffer(whole, np.float32) * limit.ravel(), atol=1e-6)
+
+
+def test_one_worker_stays_and_its_files_are_private_and_removed(directory, astronaut):
+    request = make_request(directory, with_alpha(astronaut))
+    ask(directory, request)
+    first = worker_pid(directory)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / "worker.sock").stat().st_mode) == 0o600
+    ask(directory, make_request(directory, with_alpha(astronaut), shade="blue"))
+    assert worker_pid(directory) == first
+    wait_until(lambda: not exchange_files(directory))
+
+
+def test_progress_rises_to_the_end(directory, astronaut):
+    large = with_alpha(np.tile(astronaut, (6, 6, 1)))
+    seen = []
+    ask(directory, make_request(directory, large, force=True), lambda fraction, text: seen.append((fraction, text)))
+    fractions = [fraction for fraction, _ in seen]
+    assert len(seen) > 5 and fractions == sorted(fractions) and 0 <= fractions[0] and fractions[-1] <= 1
+    assert {"Refining the outline", "Recoloring"} <= {text for _, text in seen}
+
+
+def test_a_second_shade_uses_the_mask_found_before(directory, astronaut):
+    large = with_alpha(np.tile(astronaut, (4, 4, 1)))
+    texts = [[], []]
+    for shade, seen in zip(("copper", "blue"), texts):
+        ask(directory, make_request(directory, large, shade=shade, force=True), lambda _, text, seen=seen: seen.append(text))
+    assert "Refining the outline" in texts[0] and "Refining the outline" not in texts[1]
+
+
+def test_a_client_that_leaves_stops_the_work(directory, astronaut):
+    large = with_alpha(np.tile(astronaut, (12, 12, 1)))
+
+    class Leave(Exception):
+        pass
+
+    def leave(fraction, text):
+        if text == "Recoloring":
+            raise Leave
+
+    with pytest.raises(Leave):
+        ask(directory, make_request(directory, large, force=True), leave)
+    left = time.monotonic()
+    wait_until(lambda: not exchange_files(directory))
+    wait_until(lambda: "client gone" in (directory / "worker.log").read_text())
+    ask(directory, make_request(directory, with_alpha(astronaut)))  # and it serves on
+    assert time.monotonic() - left < 20
+
+
+def test_a_killed_worker_is_replaced(directory, astronaut):
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    first = worker_pid(directory)
+    os.kill(first, signal.SIGKILL)
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    assert worker_pid(directory) != first
+
+
+def test_a_worker_killed_at_work_is_replaced(directory, astronaut):
+    killed = []
+
+    def kill(fraction, text):
+        if not killed:
+            killed.append(worker_pid_of(directory))
+            os.kill(killed[0], signal.SIGKILL)
+
+    def worker_pid_of(directory):
+        return int((directory / "worker.log").read_text().split()[-1])
+
+    large = with_alpha(np.tile(astronaut, (4, 4, 1)))
+    _, layer, _ = ask(directory, make_request(directory, large, force=True), kill)
+    assert killed and len(layer) == large.nbytes
+
+
+def test_a_worker_of_another_version_is_replaced(directory, astronaut, tmp_path):
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    old = worker_pid(directory)
+    connection, _ = worker_client._try_connect(directory)
+    connection.close()
+    # The plug-in of a newer installation asks for its own version, and gets the worker that its Python starts.
+    site = tmp_path / "newer"
+    site.mkdir()
+    launcher = site / "python"
+    launcher.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -I -c \"import hairmask_core.worker as w, sys; "
+        f"w.__version__ = '9.9.9'; from hairmask_core.cli import main; sys.exit(main(sys.argv[1:]))\" worker --directory {directory}\n"
+    )
+    launcher.chmod(0o755)
+    ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": str(launcher), "version": "9.9.9"})
+    connection, hello = worker_client._try_connect(directory)
+    connection.close()
+    assert hello["version"] == "9.9.9" and hello["pid"] != old
+
+
+def test_many_clients_get_their_own_answers(directory, astronaut):
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    expected, found = {}, {}
+    shades = ["red", "blue", "green", "black", "platinum", "copper"]
+    for shade in shades:
+        expected[shade] = ask(directory, make_request(directory, with_alpha(astronaut), shade=shade))[1]
+
+    def client(shade):
+        found[shade] = ask(directory, make_request(directory, with_alpha(astronaut), shade=shade))[1]
+
+    threads = [threading.Thread(target=client, args=(shade,)) for shade in shades]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+
+
+def test_two_clients_start_one_worker(directory, astronaut):
+    pids = []
+
+    def client():
+        ask(directory, make_request(directory, with_alpha(astronaut)))
+        pids.append(worker_pid(directory))
+
+    threads = [threading.Thread(target=client) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pids) == 3 and len(set(pids)) == 1
+
+
+def test_idle_worker_ends_and_leaves_nothing(tmp_path):
+    directory = tmp_path / "w"
+    command = [sys.executable, "-I", "-m", "hairmask_core", "worker", "--directory", directory, "--idle-seconds", "0.5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "done" in done.stdout
+    assert {path.name for path in directory.iterdir()} == {"worker.lock"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"shade": "coper"}, "nearest is 'copper'"),
+        ({"device": "abacus"}, "There is no device 'abacus'"),
+        ({"strength": 2}, "A strength of 2.0 is not possible"),
+        ({"width": 0}, "0x512 pixels cannot be recoloured"),
+        ({"width": 511}, "bytes where"),
+        ({"pixels": "../../etc/passwd"}, "not one of the exchange directory"),
+        ({"layer_out": "/etc/passwd"}, "not one of the exchange directory"),
+        ({"limits": None}, "incomplete or malformed"),
+        ({"format": "u32"}, "incomplete or malformed"),
+        ({"type": "dance"}, "does not know the request 'dance'"),
+    ],
+)
+def test_bad_requests_get_a_sentence(directory, astronaut, changes, says):
+    with pytest.raises(worker_client.WorkerError) as error:
+        ask(directory, make_request(directory, with_alpha(astronaut), **changes))
+    assert says in str(error.value)
+
+
+def test_no_hair_is_said_unless_forced(directory):
+    empty = np.full((200, 300, 4), 128, np.uint8)
+    empty[..., 3] = 255
+    with pytest.raises(worker_client.WorkerError, match="No hair was found") as error:
+        ask(directory, make_request(directory, empty))
+    assert error.value.kind == "no-hair"
+    _, layer, mask = ask(directory, make_request(directory, empty, force=True))
+    assert len(layer) == empty.nbytes and max(mask) < 128
+
+
+def test_empty_layer_is_said_even_if_forced(directory):
+    with pytest.raises(worker_client.WorkerError, match="empty .fully transparent"):
+        ask(directory, make_request(directory, np.zeros((64, 64, 4), np.uint8), force=True))
+
+
+def test_layers_with_numbers_that_are_none(directory):
+    rgba = np.full((64, 64, 4), 0.5, np.float32)
+    rgba[10:20, 10:20, :3], rgba[30, 30, 0], rgba[31, 31, 1] = np.nan, np.inf, -np.inf
+    _, layer, _ = ask(directory, make_request(directory, rgba, force=True))
+    assert np.isfinite(np.frombuffer(layer, np.float32)).all()
+
+
+@pytest.mark.parametrize("greeting", [b"", b"GET / HTTP/1.0\r\n\r\n", struct.pack(">I", 9) + b"not json!", struct.pack(">I", 2) + b"[]"])
+def test_strangers_do_not_disturb(directory, astronaut, greeting):
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    stranger = socket.socket(socket.AF_UNIX)
+    stranger.connect(str(directory / "worker.sock"))
+    stranger.sendall(greeting)
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    stranger.close()
+
+
+def test_wrong_secret_is_refused(directory, astronaut):
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    stranger = socket.socket(socket.AF_UNIX)
+    stranger.connect(str(directory / "worker.sock"))
+    worker_client._send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
+    assert worker_client._receive(stranger)["type"] == "error"
+    stranger.close()
+
+
+@pytest.mark.parametrize(("script", "says"), [(None, "No such file"), ("exit 1", "it left no message"), ("echo 1; echo No module x; exit 1", "No module x")])
+def test_a_worker_that_cannot_start_names_the_command_that_repairs_it(directory, astronaut, tmp_path, script, says):
+    python = tmp_path / "python"
+    if script:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    with pytest.raises(worker_client.WorkerError) as error:
+        ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": str(python)})
+    assert says in str(error.value) and str(error.value).endswith("python3 '/my folder/install.py'")
+
+
+def test_plug_in_without_settings_says_how_to_install(tmp_path):
+    with pytest.raises(worker_client.WorkerError, match="python3 install.py"):
+        worker_client.load_settings(tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
+    assert worker_client.load_settings(tmp_path) == SETTINGS
