@@ -1,0 +1,123 @@
+"""Metrics against hand-made cases and independent formulas."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hairmask_core import evaluate as e
+from hairmask_core.errors import PhotoError
+from hairmask_core.image import read_photo
+
+TRUTH = np.array([[1, 1, 0, 0], [1, 1, 0, 0]], bool)
+FOUND = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)  # TP 3, FP 1, FN 1, TN 3
+
+
+def test_counts_by_hand():
+    assert e.iou(FOUND, TRUTH) == 3 / 5
+    assert e.f1(FOUND, TRUTH) == 6 / 8
+    assert e.pixel_accuracy(FOUND, TRUTH) == 6 / 8
+    assert e.mean_pixel_accuracy(FOUND, TRUTH) == (3 / 4 + 3 / 4) / 2
+
+
+def test_empty_masks():
+    none = np.zeros((3, 3), bool)
+    assert e.iou(none, none) == e.f1(none, none) == e.dice(none.astype(np.float32), none) == 1
+    assert e.boundary_f_score(none, none) == 1 and e.boundary_f_score(~none, none) == 1  # a full mask has no outline
+    assert e.mean_pixel_accuracy(none, none) == 1
+
+
+def test_dice_of_a_hard_mask_is_f1_and_of_a_soft_one_less():
+    assert e.dice(FOUND.astype(np.float32), TRUTH) == pytest.approx(e.f1(FOUND, TRUTH))
+    assert e.dice(TRUTH * np.float32(0.5), TRUTH) == pytest.approx(2 * 2 / (2 + 4))
+
+
+def test_average_precision_equals_the_sorted_formula():
+    rng = np.random.default_rng(10)
+    truth = rng.random((60, 70)) < 0.3
+    p = np.clip(truth * 0.3 + rng.random((60, 70)) * 0.7, 0, 1).astype(np.float32)
+    hits = truth.ravel()[np.argsort(-p.ravel(), kind="stable")]
+    precision = np.cumsum(hits) / np.arange(1, hits.size + 1)
+    exact = precision[hits].sum() / hits.sum()
+    assert e.average_precision(e.score_histogram(p, truth)) == pytest.approx(exact, abs=1e-2)
+
+
+def test_average_precision_of_perfect_and_of_no_knowledge():
+    truth = np.arange(1000).reshape(20, 50) % 4 == 0
+    assert e.average_precision(e.score_histogram(truth.astype(np.float32), truth)) == 1
+    assert e.average_precision(e.score_histogram(np.full(truth.shape, 0.5, np.float32), truth)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("shift", "score"), [(0, 1.0), (1, 1.0), (40, 0.0)])
+def test_boundary_score_of_shifted_stripes(shift, score):
+    columns = np.arange(200)[None].repeat(200, 0)  # the tolerance is 2.1 pixels
+    assert e.boundary_f_score(columns >= 100 + shift, columns >= 100) == score
+
+
+def test_boundary_score_falls_where_half_of_the_outline_is_off():
+    truth = np.arange(200)[None].repeat(200, 0) >= 100
+    found = truth.copy()
+    found[:100] = np.arange(200)[None] >= 140
+    assert 0.4 < e.boundary_f_score(found, truth) < 0.75
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    truth = np.zeros((20, 30), np.uint8)
+    truth[:, 10:] = 255
+    for stem, mask in {"a": truth, "b": truth[:, ::-1], "empty": truth * 0}.items():
+        Image.fromarray(np.full((20, 30, 3), 100, np.uint8)).save(tmp_path / "images" / f"{stem}.jpg")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{stem}.png")
+    return tmp_path / "images", tmp_path / "masks"
+
+
+def test_a_folder_from_end_to_end(folders, tmp_path):
+    advanced = []
+    p = np.zeros((20, 30), np.float32)
+    p[:, 10:] = 0.9
+    result = e.evaluate(e.find_pairs(*folders), lambda photo: p, lambda: advanced.append(1))
+    assert len(advanced) == 3 and result["photos_with_hair"] == 2 and result["empty_photos"] == 1
+    assert result["photos"][0]["iou"] == 1 and result["photos"][1]["iou"] == pytest.approx(10 / 30)
+    assert result["mean"]["iou"] == pytest.approx((1 + 1 / 3) / 2)
+    assert result["mean_false_share"] == pytest.approx(2 / 3)
+    assert json.loads(json.dumps(result)) == result
+    assert "iou" in e.format_table(result) and "66.667 %" in e.format_table(result)
+    e.plot_curve(result, tmp_path / "pr.png")
+    assert len(np.unique(read_photo(tmp_path / "pr.png").rgb.reshape(-1, 3), axis=0)) > 20
+
+
+def test_limit(folders):
+    assert [photo.stem for photo, _ in e.find_pairs(*folders, limit=2)] == ["a", "b"]
+
+
+def test_what_does_not_pair_is_said(folders, tmp_path):
+    images, masks = folders
+    with pytest.raises(PhotoError, match="is not a folder"):
+        e.find_pairs(images, tmp_path / "nowhere")
+    (masks / "b.png").unlink()
+    with pytest.raises(PhotoError, match="1 of 3 photos have no mask .* the first is b.jpg"):
+        e.find_pairs(images, masks)
+    with pytest.raises(PhotoError, match="holds no photos"):
+        e.find_pairs(tmp_path, masks)
+
+
+def test_mask_of_another_size_is_refused(folders):
+    images, masks = folders
+    Image.new("L", (31, 20)).save(masks / "a.png")
+    with pytest.raises(PhotoError, match="31x20 pixels, its photo 30x20"):
+        e.evaluate(e.find_pairs(images, masks), lambda photo: np.zeros((20, 30), np.float32))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_bar(capsys, monkeypatch, terminal):
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with e.progress_bar(20) as advance:
+        for _ in range(20):
+            advance()
+    said = capsys.readouterr().err
+    assert said.count("\r") == 20 and "20/20" in said if terminal else len(said.splitlines()) == 10
