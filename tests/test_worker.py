@@ -83,7 +83,7 @@ def test_answer_equals_the_pipeline(directory, astronaut, session):
     np.testing.assert_array_equal(layer[..., :3], expected)
     assert (layer[..., 3] == 255).all()
     np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(hair.matte * 255))
-    assert result["device"] == "cpu" and result["shade"] == "Electric blue" and result["notices"] == []
+    assert result["device"] == "cpu" and result["shade"] == "blue" and result["notices"] == []
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

@@ -8,7 +8,9 @@ step. Standard library and gi only: GIMP's Python has no numpy, and needs none h
 
 import json
 import os
+import struct
 import sys
+import traceback
 from pathlib import Path
 
 import gi
@@ -16,7 +18,7 @@ import gi
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
+from gi.repository import Babl, Gegl, Gimp, GLib, GObject  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import worker_client  # noqa: E402
@@ -68,13 +70,13 @@ class HairRecolor(Gimp.PlugIn):
         for number, (device, label) in enumerate(DEVICES):
             devices.add(device, number, label, "")
         flags = GObject.ParamFlags.READWRITE
-        procedure.add_choice_argument("shade", "S_hade", "The new hair colour", shades, "copper", flags)
+        procedure.add_choice_argument("shade", "Sh_ade", "The new hair colour", shades, "copper", flags)
         copper = Gegl.Color.new("#b5592b")
         procedure.add_color_argument("color", "C_ustom color", "Used when the shade is Custom color", False, copper, flags)
         procedure.add_double_argument("strength", "S_trength", "How far towards the shade, 0 to 1", 0.0, 1.0, 1.0, flags)
         procedure.add_choice_argument("device", "_Device", "Where the network runs", devices, "auto", flags)
         procedure.add_boolean_argument(
-            "force", "_Add the layer even if no hair is found", "For painting the mask by hand", False, flags
+            "force", "Add the layer e_ven if no hair is found", "For painting the mask by hand", False, flags
         )
         return procedure
 
@@ -94,10 +96,13 @@ def run(procedure, run_mode, image, drawables, config, data):
         return fail(procedure, f"The layer's pixels could not be exchanged ({error.strerror}): check the free disk space.")
     except MemoryError:
         return fail(procedure, "There is not enough memory for this layer: close other programs or scale the layer down.")
+    except Exception as error:  # whatever it is, GIMP must hear of it: no silent failure
+        traceback.print_exc()
+        return fail(procedure, f"Hair Recolor failed ({type(error).__name__}: {error}): please report this sentence.")
 
 
 def fail(procedure, sentence):
-    return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(sentence))
+    return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0))
 
 
 def read_shades():
@@ -117,9 +122,16 @@ def check_layer(image, drawables):
         raise Problem("The image is not in RGB mode, so its hair cannot take a colour: choose Image > Mode > RGB (Image → Mode → RGB) first.")
     if image.get_floating_sel() is not None:
         raise Problem("There is a floating selection: anchor it (Layer > Anchor Layer), then run Recolor again.")
-    if layer.is_content_locked():
+    if any(item.get_lock_content() for item in lineage(layer)):
         raise Problem(f"The layer “{layer.get_name()}” is locked: unlock its pixels in the Layers dialog, then run Recolor again.")
     return layer
+
+
+def lineage(item):
+    """The item, and the groups that it is in."""
+    while item is not None:
+        yield item
+        item = item.get_parent()
 
 
 def ask_user(procedure, config):
@@ -193,8 +205,8 @@ def chosen_shade(config):
     shade = config.get_property("shade")
     if shade != CUSTOM:
         return shade
-    rgba = config.get_property("color").get_rgba()
-    return [rgba.red, rgba.green, rgba.blue] if hasattr(rgba, "red") else list(rgba)[:3]
+    encoded = config.get_property("color").get_bytes(Babl.format("R'G'B' float"))
+    return list(struct.unpack("3f", encoded.get_data()))
 
 
 def choose_transport(image):
@@ -252,23 +264,27 @@ def write_buffer(drawable, pixel_format, path, progress):
 
 
 def add_masked_layer(image, source, name, transport, files):
-    """Add the recolored layer with its mask above the source: same size, place and group; one undo step."""
-    width, height = source.get_width(), source.get_height()
+    """Add the recolored layer with its mask above the source: same size, place and group; one undo step.
+
+    Layer and mask are filled before they join the image, so that a cancel leaves no half-made layer.
+    """
     done = READ_SHARE + WORK_SHARE
     kind = Gimp.ImageType.RGBA_IMAGE if source.has_alpha() else Gimp.ImageType.RGB_IMAGE
+    width, height = source.get_width(), source.get_height()
+    layer = Gimp.Layer.new(image, name, width, height, kind, source.get_opacity(), Gimp.LayerMode.NORMAL)
+    # Blend as the mask says, on the values that the user sees: (1-p)*original + p*recolored.
+    layer.set_composite_space(Gimp.LayerColorSpace.RGB_NON_LINEAR)
+    layer.set_visible(source.get_visible())
+    write_buffer(layer, transport["pixels"], files["layer_out"], (done, 0.95))
+    mask = layer.create_mask(Gimp.AddMaskType.BLACK)
+    write_buffer(mask, transport["mask"], files["mask_out"], (0.95, 1.0))
+
     image.undo_group_start()
     try:
-        layer = Gimp.Layer.new(image, name, width, height, kind, source.get_opacity(), Gimp.LayerMode.NORMAL)
-        # Blend as the mask says, on the values that the user sees: (1-p)*original + p*recolored.
-        layer.set_composite_space(Gimp.LayerColorSpace.RGB_NON_LINEAR)
         image.insert_layer(layer, source.get_parent(), image.get_item_position(source))
         _, left, top = source.get_offsets()
         layer.set_offsets(left, top)
-        write_buffer(layer, transport["pixels"], files["layer_out"], (done, 0.95))
-        mask = layer.create_mask(Gimp.AddMaskType.BLACK)
         layer.add_mask(mask)
-        write_buffer(mask, transport["mask"], files["mask_out"], (0.95, 1.0))
-        layer.set_visible(source.get_visible())
         image.set_selected_layers([layer])
     finally:
         image.undo_group_end()

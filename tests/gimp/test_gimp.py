@@ -1,0 +1,448 @@
+"""The plug-in inside real GIMPs, installed by install.py as a user would."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import harness
+import numpy as np
+import pytest
+from PIL import Image
+
+from hairmask_core.image import Photo
+from hairmask_core.pipeline import find_hair, recolor_photo
+from hairmask_core.shades import find_shade, parse_hex
+
+SHARED = (Path(__file__).parent / "scripts.py").read_text()
+ARTIFACTS = harness.REPOSITORY / "artifacts"
+
+# One session of gimp-console does all calls that need no window; the tests then look at what it left.
+CALLS = SHARED + """
+def case(name, image, drawables, **wishes):
+    before = describe(image)
+    status, message = recolor(image, drawables, **wishes)
+    RESULT[name] = {"status": status, "message": message, "before": before, "after": describe(image)}
+    return image.get_layers()[0]
+
+def dump_case(name, image, layer, kind="u8"):
+    dump(layer, "R'G'B'A " + kind, f"{HOME}/{name}-layer.raw")
+    dump(layer.get_mask(), "Y u8" if kind == "u8" else "Y float", f"{HOME}/{name}-mask.raw")
+    dump_flat(image, f"{HOME}/{name}-flat.raw", "R'G'B' " + kind)
+
+procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
+RESULT["entry"] = [procedure.get_menu_label(), procedure.get_menu_paths()]
+
+# The plain case, saved and opened again; the source must stay as it was.
+image = load(HOME + "/portrait.png")
+source = image.get_layers()[0]
+dump(source, "R'G'B' u8", HOME + "/source-before.raw")
+case("plain", image, [source], shade="blue")
+dump(source, "R'G'B' u8", HOME + "/source-after.raw")
+save(image, HOME + "/plain.xcf")
+image.delete()
+image = load(HOME + "/plain.xcf")
+RESULT["opened again"] = describe(image)
+dump_case("plain", image, image.get_layers()[0])
+
+# With the last values; those of calls without a dialog do not count, so these are the defaults.
+case("last values", image, [image.get_layers()[1]], mode=Gimp.RunMode.WITH_LAST_VALS)
+
+# A custom colour at part strength.
+image = load(HOME + "/portrait.png")
+layer = case("custom", image, [image.get_layers()[0]], shade="custom", color=Gegl.Color.new("#7a3422"), strength=0.5)
+dump_case("custom", image, layer)
+
+# In a group, with offsets, larger than the image, with alpha and opacity.
+image = Gimp.Image.new(300, 200, Gimp.ImageBaseType.RGB)
+group = Gimp.GroupLayer.new(image, "people")
+image.insert_layer(group, None, 0)
+layer = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(HOME + "/portrait.png"))
+image.insert_layer(layer, group, 0)
+layer.add_alpha()
+layer.set_offsets(-40, 25)
+layer.set_opacity(60)
+above = Gimp.Layer.new(image, "above", 10, 10, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
+image.insert_layer(above, group, 0)
+case("group", image, [layer], shade="blue")
+dump(group.get_children()[1].get_mask(), "Y u8", HOME + "/group-mask.raw")
+
+# Smaller than the image, half of it transparent.
+image = Gimp.Image.new(2000, 1500, Gimp.ImageBaseType.RGB)
+layer = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(HOME + "/half.png"))
+image.insert_layer(layer, None, 0)
+layer.set_offsets(700, 500)
+new = case("small", image, [layer], shade="blue")
+dump_case("small", image, new)
+
+# A feathered selection in the image, on a layer with offsets, and the layer's own mask.
+image = Gimp.Image.new(600, 600, Gimp.ImageBaseType.RGB)
+layer = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(HOME + "/portrait.png"))
+image.insert_layer(layer, None, 0)
+layer.set_offsets(50, 30)
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 150, 30, 125, 400)
+Gimp.Selection.feather(image, 30)
+dump(image.get_selection(), "Y float", HOME + "/selection.raw", (50, 30, 512, 512))
+new = case("selection", image, [layer], shade="blue")
+dump(new.get_mask(), "Y u8", HOME + "/selection-mask.raw")
+Gimp.Selection.none(image)
+mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+layer.add_mask(mask)
+buffer = mask.get_buffer()
+buffer.set(Gegl.Rectangle.new(0, 0, 512, 60), "Y u8", bytes([100]) * (512 * 60))
+buffer.flush()
+mask.update(0, 0, 512, 60)
+case("own mask", image, [layer], shade="blue")
+new = image.get_layers()[1]
+dump(new.get_mask(), "Y u8", HOME + "/own-mask.raw")
+
+# Other precisions.
+for name, precision in {"u16": Gimp.Precision.U16_NON_LINEAR, "linear": Gimp.Precision.U8_LINEAR, "float": Gimp.Precision.FLOAT_LINEAR}.items():
+    image = load(HOME + "/portrait.png")
+    image.convert_precision(precision)
+    layer = case(name, image, [image.get_layers()[0]], shade="blue")
+    dump_case(name, image, layer, "float")
+    save(image, f"{HOME}/{name}.xcf")
+    image = load(HOME + "/portrait.png")
+    image.convert_precision(precision)
+    layer = case(name + " zero", image, [image.get_layers()[0]], shade="blue", strength=0.0)
+    dump(layer, "R'G'B'A float", f"{HOME}/{name}-zero.raw")
+    dump(image.get_layers()[1], "R'G'B'A float", f"{HOME}/{name}-source.raw")
+
+# What cannot be recolored.
+image = load(HOME + "/portrait.png")
+image.convert_grayscale()
+case("gray", image, [image.get_layers()[0]])
+image = load(HOME + "/portrait.png")
+image.convert_indexed(Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 64, False, False, "")
+case("indexed", image, [image.get_layers()[0]])
+image = load(HOME + "/portrait.png")
+image.get_layers()[0].set_lock_content(True)
+case("locked", image, [image.get_layers()[0]])
+image = Gimp.Image.new(400, 300, Gimp.ImageBaseType.RGB)
+layer = Gimp.Layer.new(image, "nothing", 400, 300, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
+image.insert_layer(layer, None, 0)
+case("empty", image, [layer], force=True)
+layer.fill(Gimp.FillType.WHITE)
+case("no hair", image, [layer])
+case("forced", image, [layer], force=True)
+image = load(HOME + "/portrait.png")
+twice = image.get_layers()[0].copy()
+image.insert_layer(twice, None, 0)
+case("two layers", image, image.get_layers())
+image = load(HOME + "/portrait.png")
+try:
+    case("no such shade", image, [image.get_layers()[0]], shade="coper")
+except Exception as error:
+    RESULT["no such shade"] = {"status": "refused", "message": str(error), "before": describe(image), "after": describe(image)}
+
+# What can be missing or damaged.
+import glob, os, signal
+settings = glob.glob(HOME + "/.config/GIMP/*/plug-ins/hair_recolor/settings.json")[0]
+whole = open(settings).read()
+def end_worker():
+    import json, time
+    for log in glob.glob(HOME + "/.cache/hair-recolor/worker/worker.log"):
+        words = open(log).read().split("process ")
+        try:
+            os.kill(int(words[-1].split()[0]), signal.SIGKILL)
+        except (ProcessLookupError, ValueError, IndexError):
+            pass
+    time.sleep(0.5)
+
+end_worker()
+image = load(HOME + "/portrait.png")
+os.rename(settings, settings + ".away")
+case("no settings", image, [image.get_layers()[0]])
+os.rename(settings + ".away", settings)
+open(settings, "w").write(whole.replace("bin/python", "bin/no-python"))
+case("no python", image, [image.get_layers()[0]])
+open(settings, "w").write(whole)
+model = glob.glob(HOME + "/.local/share/hair-recolor/venv/lib/python3*/site-packages/hairmask_core/weights/*.onnx")[0]
+os.rename(model, model + ".away")
+case("no model", image, [image.get_layers()[0]])
+end_worker()
+open(model, "wb").write(open(model + ".away", "rb").read()[:-1])
+case("altered model", image, [image.get_layers()[0]])
+os.rename(model + ".away", model)
+end_worker()
+case("repaired", image, [image.get_layers()[0]], shade="blue")
+RESULT["left over"] = glob.glob(HOME + "/.cache/hair-recolor/worker/exchange-*")
+"""
+
+
+@pytest.fixture(scope="module", params=harness.wanted_series())
+def gimp(request, tmp_path_factory, astronaut):
+    """A GIMP with the product installed and photos in its home folder."""
+    gimp = harness.open_gimp(request.param, tmp_path_factory.mktemp("gimp"))
+    said = harness.install_product(gimp)
+    assert "plug-ins/hair_recolor\n" in said and "It works" in said
+    Image.fromarray(astronaut).save(gimp.on_host(gimp.home / "portrait.png"))
+    alpha = np.full((512, 512), 255, np.uint8)
+    alpha[:, 256:] = 0
+    Image.fromarray(np.dstack([astronaut, alpha])).save(gimp.on_host(gimp.home / "half.png"))
+    yield gimp
+    harness.end_all_processes(gimp)
+
+
+@pytest.fixture(scope="module")
+def calls(gimp):
+    return harness.run_script(gimp, CALLS, 400)
+
+
+@pytest.fixture(scope="module")
+def hair(astronaut, session):
+    return find_hair(Photo(astronaut), session)
+
+
+def pixels(gimp, name, channels, dtype=np.uint8, side=512):
+    shape = (side, side, channels) if channels > 1 else (side, side)
+    return np.fromfile(gimp.on_host(gimp.home / f"{name}.raw"), dtype).reshape(shape)
+
+
+def assert_blend(flat, source, layer, mask, stored_linear=False):
+    """What GIMP shows is (1-p)·original + p·recolored, within 2/255; all in 0…1."""
+    expected = (1 - mask[..., None]) * source + mask[..., None] * layer
+    if stored_linear:  # GIMP keeps what it shows in 8 linear bits, so that is how finely one can look
+        flat, expected = (np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) for x in (flat, expected))
+    assert np.abs(flat - expected).max() <= 2 / 255
+
+
+def test_menu_entry(calls):
+    assert calls["entry"] == ["Recolor…", ["<Image>/Filters/Hair"]]
+
+
+def test_one_masked_layer_above_the_source(calls):
+    assert calls["plain"]["status"] == "success", calls["plain"]
+    new, source = calls["plain"]["after"]
+    assert [source] == calls["plain"]["before"]
+    assert new == source | {"name": "Hair recolor (blue)", "mask": True}
+    assert calls["opened again"] == calls["plain"]["after"]
+
+
+def test_mask_is_the_cores_probability(gimp, calls, hair):
+    mask = pixels(gimp, "plain-mask", 1)
+    assert np.abs(mask / 255 - hair.matte).max() <= 1 / 255
+    assert mask.max() == 255 and mask.min() == 0
+
+
+def test_layer_is_the_cores_recolored_photo(gimp, calls, hair, astronaut):
+    expected = recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb)
+    layer = pixels(gimp, "plain-layer", 4)
+    assert np.abs(layer[..., :3].astype(int) - expected).max() <= 1 and (layer[..., 3] == 255).all()
+
+
+def test_shown_is_the_blend(gimp, calls, astronaut):
+    flat, layer, mask = pixels(gimp, "plain-flat", 3), pixels(gimp, "plain-layer", 4), pixels(gimp, "plain-mask", 1)
+    assert_blend(flat / 255, astronaut / 255, layer[..., :3] / 255, mask / 255)
+    assert np.abs(flat.astype(int) - astronaut)[20:90, 180:280].mean() > 20  # and the hair did change
+
+
+def test_source_layer_is_untouched(gimp, calls, astronaut):
+    np.testing.assert_array_equal(pixels(gimp, "source-before", 3), astronaut)
+    np.testing.assert_array_equal(pixels(gimp, "source-after", 3), astronaut)
+
+
+def test_run_with_last_values(calls):
+    assert calls["last values"]["status"] == "success"
+    assert [layer["name"] for layer in calls["last values"]["after"][:2]] == ["Hair recolor (blue)", "Hair recolor (copper)"]
+
+
+def test_custom_colour_at_part_strength(gimp, calls, hair, astronaut):
+    assert calls["custom"]["after"][0]["name"] == "Hair recolor (#7a3422)"
+    expected = recolor_photo(Photo(astronaut), hair, parse_hex("#7a3422"), 0.5)
+    assert np.abs(pixels(gimp, "custom-layer", 4)[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_group_offsets_and_opacity_are_the_sources(gimp, calls, hair):
+    assert calls["group"]["status"] == "success", calls["group"]
+    (group,) = calls["group"]["after"]
+    above, new, source = group["children"]
+    assert above["name"] == "above"
+    assert new == source | {"name": "Hair recolor (blue)", "mask": True}
+    assert new["offsets"] == [-40, 25] and new["size"] == [512, 512] and new["opacity"] == pytest.approx(60, abs=0.1)
+    assert np.abs(pixels(gimp, "group-mask", 1) / 255 - hair.matte).max() <= 1 / 255
+
+
+def test_transparent_parts_stay_transparent(gimp, calls):
+    new, source = calls["small"]["after"]
+    assert new == source | {"name": "Hair recolor (blue)", "mask": True} and new["offsets"] == [700, 500]
+    layer = pixels(gimp, "small-layer", 4)
+    assert (layer[:, :256, 3] == 255).all() and (layer[:, 256:, 3] == 0).all()
+    assert pixels(gimp, "small-mask", 1)[60, 200] > 200
+
+
+def test_selection_limits_the_mask_and_keeps_its_feather(gimp, calls, hair):
+    selection = pixels(gimp, "selection", 1, np.float32)
+    assert 0.2 < np.median(selection[(selection > 0.02) & (selection < 0.98)]) < 0.8  # there is a feather
+    mask = pixels(gimp, "selection-mask", 1) / 255
+    assert np.abs(mask - hair.matte * selection).max() <= 1.5 / 255
+    assert mask[60, 150] == 0 and hair.matte[60, 150] == 0 or mask.sum() < hair.matte.sum() * 0.9
+
+
+def test_the_layers_own_mask_limits_too(gimp, calls, hair):
+    own = np.ones((512, 512))
+    own[:60] = 100 / 255
+    assert np.abs(pixels(gimp, "own-mask", 1) / 255 - hair.matte * own).max() <= 1.5 / 255
+
+
+@pytest.mark.parametrize("precision", ["u16", "linear", "float"])
+def test_other_precisions(gimp, calls, precision, session):
+    assert calls[precision]["status"] == "success", calls[precision]
+    source = pixels(gimp, f"{precision}-source", 4, np.float32)[..., :3]
+    hair = find_hair(Photo(np.ascontiguousarray(source)), session)
+    flat = pixels(gimp, f"{precision}-flat", 3, np.float32)
+    layer, mask = pixels(gimp, f"{precision}-layer", 4, np.float32), pixels(gimp, f"{precision}-mask", 1, np.float32)
+    assert np.abs(mask - hair.matte).max() <= 1 / 255
+    assert_blend(flat, source, layer[..., :3], mask, precision == "linear")
+
+
+@pytest.mark.parametrize("precision", ["u16", "linear", "float"])
+def test_strength_zero_loses_nothing(gimp, calls, precision):
+    zero, source = (pixels(gimp, f"{precision}-{name}", 4, np.float32) for name in ("zero", "source"))
+    assert np.abs(zero - source).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gray", "Image → Mode → RGB"),
+        ("indexed", "Image → Mode → RGB"),
+        ("locked", "unlock its pixels"),
+        ("empty", "is empty"),
+        ("no hair", "No hair was found"),
+        ("two layers", "Select one layer"),
+        ("no settings", "run python3 install.py"),
+        ("no python", "install.py'"),
+        ("no model", "python3 install.py"),
+        ("altered model", "was altered or damaged"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_changes(calls, name, says):
+    assert calls[name]["status"] == "execution-error"
+    assert says in calls[name]["message"], calls[name]["message"]
+    assert "\n" not in calls[name]["message"].strip()
+    assert calls[name]["after"] == calls[name]["before"]
+
+
+def test_unknown_shade_changes_nothing(calls):
+    """GIMP itself refuses a choice that is none, or falls back to the default."""
+    found = calls["no such shade"]
+    assert found["status"] == "refused" or found["after"][0]["name"] == "Hair recolor (copper)"
+
+
+def test_force_adds_the_layer_without_hair(calls):
+    assert calls["forced"]["status"] == "success"
+    assert [layer["name"] for layer in calls["forced"]["after"]] == ["Hair recolor (copper)", "nothing"]
+
+
+def test_it_works_again_after_the_repair_and_leaves_no_files(calls):
+    assert calls["repaired"]["status"] == "success"
+    assert calls["left over"] == []
+
+
+class Remote:
+    """Runs scripts inside a GIMP that shows its window, where undo and cancel can be pressed."""
+
+    def __init__(self, gimp):
+        self.folder, self.number = gimp.on_host(gimp.home / "remote"), 0
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+
+    def send(self, script):
+        part = self.folder / "part"
+        part.write_text(script)
+        part.rename(self.folder / f"{self.number}.py")
+        self.number += 1
+
+    def answer(self, seconds=120):
+        path, deadline = self.folder / f"{self.number - 1}.json", time.monotonic() + seconds
+        while not path.exists():
+            assert time.monotonic() < deadline, "GIMP did not answer"
+            time.sleep(0.1)
+        result = json.loads(path.read_text())
+        assert "traceback" not in result, result["traceback"]
+        return result
+
+    def call(self, script):
+        self.send(script)
+        return self.answer()
+
+
+def test_interactive_run_undo_and_cancel(gimp, astronaut):
+    """From the menu search to the result in a real window; one undo takes it back; Cancel stops the work."""
+    (gimp.on_host(gimp.home) / "serve.py").write_text(SHARED + f"\nserve({str(gimp.home / 'remote')!r})\n")
+    remote = Remote(gimp)
+    arguments = ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(gimp.home / 'serve.py')!r}).read())"]
+    shots = ARTIFACTS / f"gimp-{gimp.series}"
+    with harness.open_window(gimp, [*arguments, str(gimp.home / "portrait.png")]) as window:
+        number = window.wait_for("portrait")
+        window.xdo("windowsize", "--sync", number, "1400", "850")
+        time.sleep(2)
+        before = remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]
+        assert len(before) == 1
+
+        def open_dialog():
+            window.xdo("windowactivate", "--sync", number)
+            window.key("slash")
+            time.sleep(1)
+            window.xdo("type", "Recolor")
+            time.sleep(1.5)
+            window.key("Return")
+            window.wait_for("Recolor Hair")
+            time.sleep(1)
+
+        open_dialog()
+        window.screenshot(shots / "dialog.png")
+        window.key("Escape")
+        window.wait_until_gone("Recolor Hair")
+        assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == before
+
+        open_dialog()
+        window.key("alt+a", "Down", "alt+o")  # the shade after copper
+        window.wait_until_gone("Recolor Hair")
+        deadline = time.monotonic() + 60
+        while len(remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]) != 2:
+            assert time.monotonic() < deadline, "no layer was added"
+            time.sleep(0.3)
+        time.sleep(1.5)
+        window.screenshot(shots / "result.png")
+        found = remote.call("image = Gimp.get_images()[0]; RESULT['layers'] = describe(image); dump_flat(image, HOME + '/shown.raw')".replace("HOME", repr(str(gimp.home))))
+        assert found["layers"][0]["name"] == "Hair recolor (strawberry-blond)" and found["layers"][0]["mask"]
+        shown = pixels(gimp, "shown", 3).astype(int)
+        assert np.abs(shown - astronaut)[20:90, 180:280].mean() > 10
+
+        window.xdo("windowactivate", "--sync", number)
+        window.key("ctrl+z")
+        time.sleep(1)
+        after = remote.call("image = Gimp.get_images()[0]; RESULT['layers'] = describe(image); dump_flat(image, HOME + '/shown.raw')".replace("HOME", repr(str(gimp.home))))
+        assert after["layers"] == before
+        np.testing.assert_array_equal(pixels(gimp, "shown", 3), astronaut)
+
+        again = remote.call(
+            "image = Gimp.get_images()[0]\n"
+            "RESULT['status'] = recolor(image, image.get_layers(), mode=Gimp.RunMode.WITH_LAST_VALS)\n"
+            "RESULT['layers'] = describe(image)"
+        )
+        assert again["layers"][0]["name"] == "Hair recolor (strawberry-blond)", again
+
+        # A large layer, and GIMP's own Cancel button beside the progress bar at the bottom of the window.
+        large = remote.call(
+            "image = Gimp.get_images()[0]; layers = image.get_layers(); image.remove_layer(layers[0])\n"
+            "image.scale(7000, 7000); RESULT['layers'] = describe(image)"
+        )["layers"]
+        open_dialog()
+        window.key("alt+o")
+        log = gimp.on_host(gimp.home / ".cache/hair-recolor/worker/worker.log")
+        exchange = gimp.on_host(gimp.home / ".cache/hair-recolor/worker")
+        deadline = time.monotonic() + 60
+        while len(list(exchange.glob("exchange-*"))) < 2:  # the mask is there: the worker recolors now
+            assert time.monotonic() < deadline, "the worker did not start"
+            time.sleep(0.05)
+        window.screenshot(shots / "progress.png")
+        window.xdo("mousemove", "1118", "852", "click", "1")
+        pressed = time.monotonic()
+        while "client gone" not in log.read_text() or list(exchange.glob("exchange-*")):
+            assert time.monotonic() < pressed + 5, "Cancel did not stop the worker"
+            time.sleep(0.05)
+        assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == large
