@@ -260,7 +260,7 @@ def open_window(gimp: Gimp, arguments: list[str]):
         try:
             for left in (f"/tmp/.X11-unix/X{display[1:]}", f"/tmp/.X{display[1:]}-lock"):  # by a screen that was killed
                 gimp.on_host(left).unlink(missing_ok=True)
-            processes.append(start(gimp, ["Xvfb", display, "-screen", "0", "1400x900x24", "-nolisten", "tcp"], log))
+            processes.append(start(gimp, ["Xvfb", display, "-screen", "0", "1400x900x24", "-noreset"], log))
             window = Window(gimp, display)
             window.wait_for_output(["xprop", "-root", "-len", "4"], "")
             processes.append(start(gimp, ["openbox"], log, DISPLAY=display))

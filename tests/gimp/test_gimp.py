@@ -369,7 +369,7 @@ class Remote:
         return self.answer()
 
 
-def test_interactive_run_undo_and_cancel(gimp, astronaut):
+def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
     """From the menu search to the result in a real window; one undo takes it back; Cancel stops the work."""
     (gimp.on_host(gimp.home) / "serve.py").write_text(SHARED + f"\nserve({str(gimp.home / 'remote')!r})\n")
     remote = Remote(gimp)
@@ -379,6 +379,9 @@ def test_interactive_run_undo_and_cancel(gimp, astronaut):
         number = window.wait_for("portrait")
         window.xdo("windowsize", "--sync", number, "1400", "850")
         time.sleep(2)
+        window.xdo("windowactivate", "--sync", number)
+        window.xdo("mousemove", "5", "890")
+        window.key("ctrl+shift+j")  # the whole image in the window, for the pictures
         before = remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]
         assert len(before) == 1
 
