@@ -188,8 +188,7 @@ class Desk:
             photo, hair, wish["shade"].rgb, wish["strength"], lambda done, text: report(0.6 + 0.35 * done, text)
         )
         write_pixels(wish["layer_out"], recolored, photo.alpha, lambda done: report(0.95 + 0.05 * done, "Recoloring"))
-        notices, session.notices = session.notices, []
-        return {"device": session.device, "notices": notices, "shade": wish["shade"].name, "share": hair.share}
+        return {"device": session.device, "notices": session.notices, "shade": wish["shade"].name, "share": hair.share}
 
     def _session(self, device: str) -> Session:
         if device not in self.sessions:

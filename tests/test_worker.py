@@ -180,24 +180,39 @@ def test_a_worker_killed_at_work_is_replaced(directory, astronaut):
     assert killed and len(layer) == large.nbytes
 
 
+def launcher(tmp_path, directory, first):
+    """A stand-in for the environment's Python that runs `first` before the worker."""
+    script = tmp_path / "launcher"
+    script.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -I -c \"{first}; import sys; from hairmask_core.cli import main; "
+        f"sys.exit(main(['worker', '--directory', '{directory}']))\"\n"
+    )
+    script.chmod(0o755)
+    return str(script)
+
+
 def test_a_worker_of_another_version_is_replaced(directory, astronaut, tmp_path):
+    """After an update, the new plug-in asks for its own version while the old worker still runs."""
     ask(directory, make_request(directory, with_alpha(astronaut)))
     old = worker_pid(directory)
-    connection, _ = worker_client._try_connect(directory)
-    connection.close()
-    # The plug-in of a newer installation asks for its own version, and gets the worker that its Python starts.
-    site = tmp_path / "newer"
-    site.mkdir()
-    launcher = site / "python"
-    launcher.write_text(
-        f"#!/bin/sh\nexec {sys.executable} -I -c \"import hairmask_core.worker as w, sys; "
-        f"w.__version__ = '9.9.9'; from hairmask_core.cli import main; sys.exit(main(sys.argv[1:]))\" worker --directory {directory}\n"
-    )
-    launcher.chmod(0o755)
-    ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": str(launcher), "version": "9.9.9"})
+    newer = launcher(tmp_path, directory, "import hairmask_core.worker as w; w.__version__ = '9.9.9'")
+    ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": newer, "version": "9.9.9"})
     connection, hello = worker_client._try_connect(directory)
     connection.close()
     assert hello["version"] == "9.9.9" and hello["pid"] != old
+
+
+def test_loopback_with_a_secret_where_there_are_no_unix_sockets(directory, astronaut, tmp_path):
+    """As on Windows: a port of this machine alone, and a secret that only this user can read."""
+    tcp = launcher(tmp_path, directory, "import socket; del socket.AF_UNIX")
+    ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": tcp})
+    endpoint = json.loads((directory / "endpoint.json").read_text())
+    assert set(endpoint) == {"port", "secret"} and not (directory / "worker.sock").exists()
+    assert stat.S_IMODE((directory / "endpoint.json").stat().st_mode) == 0o600
+    stranger = socket.create_connection(("127.0.0.1", endpoint["port"]))
+    worker_client._send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
+    assert worker_client._receive(stranger)["type"] == "error"
+    stranger.close()
 
 
 def test_many_clients_get_their_own_answers(directory, astronaut):

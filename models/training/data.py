@@ -80,6 +80,46 @@ def collage(first, second, rng: np.random.Generator):
     return image, mask
 
 
+def render_texture(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A rendered surface without hair, (size, size, 3) uint8: clouds, grain, points of light, stripes, plain tones.
+
+    Noise goes through a palette from dark to light, mostly of muted tones; nothing in it comes from a photo.
+    """
+    kind = rng.choice(["clouds", "grain", "points", "stripes", "plain"], p=[0.3, 0.25, 0.2, 0.15, 0.1])
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    value = np.zeros((size, size), np.float32)
+    if kind == "clouds":
+        for octave in range(1, 7):
+            noise = rng.random((2**octave + 1, 2**octave + 1)).astype(np.float32)
+            value += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC) / 1.7**octave
+    elif kind == "grain":  # noise drawn out along one direction and bent, as in wood and brushed metal
+        noise = rng.random((size * 2, size * 2)).astype(np.float32)
+        value = cv2.resize(cv2.blur(noise, (int(rng.integers(15, 120)), int(rng.integers(1, 5)))), (size, size))
+        bend = np.float32(rng.uniform(0, 40)) * np.sin(2 * np.pi * (x * rng.uniform(0.2, 2) + rng.random())).astype(np.float32)
+        value = cv2.remap(value, x * size, np.clip(y * size + bend, 0, size - 1), cv2.INTER_LINEAR)
+        turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(0, 180), 1.5)
+        value = cv2.warpAffine(value, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
+    elif kind == "points":
+        for radius in (0.6, 1.2, 2.5):
+            points = (rng.random((size, size)) < 10 ** rng.uniform(-4, -2)).astype(np.float32)
+            value += cv2.GaussianBlur(points, (0, 0), radius) * 10 * radius**2
+        value = np.minimum(value, 1)
+    elif kind == "stripes":
+        angle, cycles = rng.uniform(0, np.pi), rng.uniform(3, 60)
+        value = np.sin(2 * np.pi * cycles * (x * np.cos(angle) + y * np.sin(angle))).astype(np.float32)
+    else:
+        value = x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1)
+    value = cv2.normalize(value, None, 0, 1, cv2.NORM_MINMAX)
+    tones = int(rng.integers(2, 5))
+    steps = np.linspace(0, 1, tones)
+    dark, light = (0.0, rng.uniform(120, 255)) if kind == "points" else np.sort(rng.uniform(10, 245, 2))
+    spread = 12 if rng.random() < 0.4 else 45  # how far from gray, in 8-bit levels
+    palette = np.clip((dark + (light - dark) * steps)[:, None] + rng.normal(0, spread, 3) + rng.normal(0, 8, (tones, 3)), 0, 255)
+    if kind == "points":
+        palette[0] = rng.uniform(0, 15, 3)
+    return np.stack([np.interp(value, steps, palette[:, c]) for c in range(3)], axis=2).astype(np.uint8)
+
+
 def augment(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.Generator):
     """One training sample: (size, size, 3) float32 RGB in -1…1 and (size, size) float32 mask in 0…1."""
     image, mask = random_view(image, mask, size, rng)

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .data import SET_WEIGHTS, augment, collage, find_pairs, read_pair
+from .data import SET_WEIGHTS, augment, collage, find_pairs, read_pair, render_texture
 from .network import HairNet
 
 CACHE_LONG_SIDE = 640  # photos are kept in memory at this size
 COLLAGE_SHARE = 0.15  # of the samples
+TEXTURE_SHARE = 0.05
 
 
 class Samples(torch.utils.data.IterableDataset):
@@ -32,6 +33,9 @@ class Samples(torch.utils.data.IterableDataset):
         self.chances = np.array(weights) / np.sum(weights)
 
     def draw(self, rng: np.random.Generator):
+        if rng.random() < TEXTURE_SHARE:
+            texture = render_texture(self.size, rng)
+            return augment(texture, np.zeros(texture.shape[:2], np.uint8), self.size, rng)
         return augment(*self.photos[rng.choice(len(self.photos), p=self.chances)], self.size, rng)
 
     def __iter__(self):
