@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Install Hair Recolor for GIMP: one command, no administrator rights, nothing outside your home folder.
 
-    python3 install.py                install or repair
-    python3 install.py --demo [PHOTO] install, then recolor a photo and say where the picture is
-    python3 install.py --test         run all tests (in an environment of their own, beside this file)
-    python3 install.py --uninstall    remove everything that was installed
+python3 install.py                install or repair
+python3 install.py --demo [PHOTO] install, then recolor a photo and say where the picture is
+python3 install.py --test         run all tests (in an environment of their own, beside this file)
+python3 install.py --uninstall    remove everything that was installed
 """
 
 import argparse
@@ -48,7 +48,9 @@ def main():
     """Returns the exit status: 0 all well, 1 something failed, 2 wrong usage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--demo", nargs="?", const="", metavar="PHOTO", help="recolor a photo (default: a portrait of an astronaut)")
+    what.add_argument(
+        "--demo", nargs="?", const="", metavar="PHOTO", help="recolor a photo (default: a portrait of an astronaut)"
+    )
     what.add_argument("--test", action="store_true", help="run all tests")
     what.add_argument("--uninstall", action="store_true", help="remove everything that was installed")
     args, rest = parser.parse_known_args()
@@ -156,8 +158,14 @@ def make_environment(record, folder, base_python, source, extras):
         print(f"Making the environment in {folder} …", flush=True)
         made = run_quietly([*base_python, "-m", "venv", folder])
         if made.returncode != 0:
-            hint = "install the package python3-venv" if "ensurepip" in made.stdout else "check permissions and free disk space"
-            raise InstallError(f"Python could not make an environment in {folder}: {hint}, then run this again.\n{tail(made.stdout)}")
+            hint = (
+                "install the package python3-venv"
+                if "ensurepip" in made.stdout
+                else "check permissions and free disk space"
+            )
+            raise InstallError(
+                f"Python could not make an environment in {folder}: {hint}, then run this again.\n{tail(made.stdout)}"
+            )
     print(f"Installing ONNX Runtime ({extras[0]} build) and what else is needed …", flush=True)
     installed = pip_install(python, f"{source}[{','.join(extras)}]")
     if installed.returncode != 0 and "cuda" in extras:
@@ -172,7 +180,9 @@ def make_environment(record, folder, base_python, source, extras):
     # The version number does not tell one state of the source from another, so the product itself is put in anew.
     renewed = pip_install(python, "--force-reinstall", "--no-deps", str(source))
     if renewed.returncode != 0:
-        raise InstallError(f"The product could not be installed from {source}: download it again.\n{tail(renewed.stdout)}")
+        raise InstallError(
+            f"The product could not be installed from {source}: download it again.\n{tail(renewed.stdout)}"
+        )
     return python
 
 
@@ -202,7 +212,9 @@ def find_profiles():
     if version and version[0] == 3:
         found.add(native / f"{version[0]}.{version[1]}")
     sandboxed = (home / ".var/app" / FLATPAK_GIMP / "config/GIMP").glob("3.*") if shutil.which("flatpak") else ()
-    return [Profile(folder) for folder in sorted(found)] + [Profile(folder, flatpak=True) for folder in sorted(sandboxed)]
+    return [Profile(folder) for folder in sorted(found)] + [
+        Profile(folder, flatpak=True) for folder in sorted(sandboxed)
+    ]
 
 
 def installed_gimp():
@@ -242,7 +254,9 @@ def self_check(python, version):
     directory = client.private_directory()
     side = 64
     files = {name: client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
-    files["pixels"].write_bytes(bytes((x * 4, y * 4, 96, 255)[c] for y in range(side) for x in range(side) for c in range(4)))
+    files["pixels"].write_bytes(
+        bytes((x * 4, y * 4, 96, 255)[c] for y in range(side) for x in range(side) for c in range(4))
+    )
     request = {"type": "recolor", "width": side, "height": side, "format": "u8", "mask_format": "u8", "limits": []}
     request.update({"shade": "copper", "strength": 1.0, "device": "auto", "force": True})
     request.update({name: path.name for name, path in files.items()})
@@ -288,7 +302,16 @@ def fetch_astronaut(python, folder):
     if target.exists():
         return target
     with tempfile.TemporaryDirectory() as scratch:
-        command = [python, "-I", "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+        command = [
+            python,
+            "-I",
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary=:all:",
+        ]
         fetched = run_quietly([*command, "--dest", scratch, "scikit-image"])
         archives = list(Path(scratch).glob("*.whl"))
         if fetched.returncode != 0 or not archives:
@@ -303,7 +326,13 @@ def fetch_astronaut(python, folder):
 
 def run_tests(arguments):
     """All tests, in an environment of their own beside this file; the user's GIMP is not touched."""
-    python = make_environment(Record(SOURCE / ".venv-test"), SOURCE / ".venv-test" / "venv", [sys.executable], SOURCE, [choose_runtime(), "test"])
+    python = make_environment(
+        Record(SOURCE / ".venv-test"),
+        SOURCE / ".venv-test" / "venv",
+        [sys.executable],
+        SOURCE,
+        [choose_runtime(), "test"],
+    )
     # Not "python -m pytest", which would put the source before the installed product.
     pytest = python.parent / ("pytest.exe" if os.name == "nt" else "pytest")
     return subprocess.run([str(pytest), *arguments], cwd=SOURCE).returncode
@@ -376,8 +405,12 @@ def stop_worker():
 
 def run_quietly(command):
     return subprocess.run(
-        [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        encoding="utf-8", errors="replace",
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
 
 

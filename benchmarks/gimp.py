@@ -40,7 +40,9 @@ def main() -> None:
             shutil.copy(args.photo, gimp.on_host(gimp.home / "photo"))
             found = harness.run_script(gimp, shared + SCRIPT)
             harness.end_all_processes(gimp)
-            print(f"GIMP {series}, {found['size'][0]}x{found['size'][1]}: cold {found['cold']:.2f} s, warm {found['warm']:.2f} s (median of 5)")
+            print(
+                f"GIMP {series}, {found['size'][0]}x{found['size'][1]}: cold {found['cold']:.2f} s, warm {found['warm']:.2f} s (median of 5)"
+            )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,18 @@ import worker_client  # noqa: E402
 
 def command_line(photo: Path, scratch: Path) -> float:
     """Seconds for a whole process of `hairmask recolor`."""
-    command = [sys.executable, "-I", "-m", "hairmask_core", "recolor", photo, "--shade", "copper", "-o", scratch / "out.png"]
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "hairmask_core",
+        "recolor",
+        photo,
+        "--shade",
+        "copper",
+        "-o",
+        scratch / "out.png",
+    ]
     began = time.perf_counter()
     subprocess.run(command, check=True)
     return time.perf_counter() - began

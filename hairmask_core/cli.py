@@ -90,6 +90,8 @@ def evaluate_command(args) -> int:
 
     if args.plot:
         check_output(args.plot, [])
+    if args.json and not args.json.parent.is_dir():
+        raise PhotoError(f"The folder {args.json.parent} does not exist: make it first, or write somewhere else.")
     pairs = evaluate.find_pairs(args.images, args.masks, args.limit)
     session = start_session(args.device)
     with evaluate.progress_bar(len(pairs)) as advance:
@@ -118,7 +120,9 @@ def info_command(args) -> int:
 
     print(f"hairmask {__version__}")
     print(f"Python {platform.python_version()} on {platform.platform()} ({sys.executable})")
-    print(f"ONNX Runtime {onnxruntime.__version__}, OpenCV {cv2.__version__}, numpy {np.__version__}, Pillow {PIL.__version__}")
+    print(
+        f"ONNX Runtime {onnxruntime.__version__}, OpenCV {cv2.__version__}, numpy {np.__version__}, Pillow {PIL.__version__}"
+    )
     print(f"Execution providers in this build: {', '.join(onnxruntime.get_available_providers())}")
     print(f"\nModels in {models_folder()}:")
     for card in find_cards():
@@ -166,7 +170,9 @@ def look_for_hair(path: Path, session: Session, refined: bool = True, force: boo
         try:
             require_hair(hair)
         except NoHairError:
-            raise NoHairError(f"No hair was found in {path}: crop closer to the head, or give --force to write the result anyway.") from None
+            raise NoHairError(
+                f"No hair was found in {path}: crop closer to the head, or give --force to write the result anyway."
+            ) from None
     return photo, hair
 
 
@@ -182,7 +188,9 @@ def for_each_photo(args, wanted: dict[str, Path | None], one) -> int:
     return worst
 
 
-def plan_outputs(photos: list[Path], wanted: dict[str, Path | None], out_dir: Path | None) -> list[tuple[Path, dict[str, Path]]]:
+def plan_outputs(
+    photos: list[Path], wanted: dict[str, Path | None], out_dir: Path | None
+) -> list[tuple[Path, dict[str, Path]]]:
     """Which photo goes where: to the named files, or, with a folder, to STEM.png in it. Checked before any work."""
     if out_dir is None:
         if len(photos) > 1:
@@ -281,9 +289,15 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="shades: " + ", ".join(shade.name for shade in named_shades()),
     )
     add_photos(recolor)
-    recolor.add_argument("--shade", required=True, metavar="NAME|#rrggbb", help="a named shade (listed below) or any colour")
-    recolor.add_argument("--strength", type=share, default=1.0, metavar="0..1", help="how far towards the shade (default 1)")
-    recolor.add_argument("--layer-out", type=Path, metavar="FILE", help="also write the recoloured layer, its alpha the mask")
+    recolor.add_argument(
+        "--shade", required=True, metavar="NAME|#rrggbb", help="a named shade (listed below) or any colour"
+    )
+    recolor.add_argument(
+        "--strength", type=share, default=1.0, metavar="0..1", help="how far towards the shade (default 1)"
+    )
+    recolor.add_argument(
+        "--layer-out", type=Path, metavar="FILE", help="also write the recoloured layer, its alpha the mask"
+    )
     recolor.add_argument("--mask-out", type=Path, metavar="FILE", help="also write the mask, 8-bit gray")
     recolor.set_defaults(command=recolor_command)
 
@@ -298,8 +312,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     heatmap.add_argument("photo", type=Path, metavar="PHOTO")
     heatmap.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the image to write")
-    heatmap.add_argument("--colormap", choices=sorted(COLORMAPS), default="turbo", metavar="NAME", help=f"one of {', '.join(sorted(COLORMAPS))} (default turbo)")
-    heatmap.add_argument("--opacity", type=share, default=0.5, metavar="0..1", help="of the colours over the photo (default 0.5)")
+    heatmap.add_argument(
+        "--colormap",
+        choices=sorted(COLORMAPS),
+        default="turbo",
+        metavar="NAME",
+        help=f"one of {', '.join(sorted(COLORMAPS))} (default turbo)",
+    )
+    heatmap.add_argument(
+        "--opacity", type=share, default=0.5, metavar="0..1", help="of the colours over the photo (default 0.5)"
+    )
     add_device(heatmap)
     heatmap.set_defaults(command=heatmap_command)
 
@@ -329,8 +351,12 @@ def build_parser() -> argparse.ArgumentParser:
         """,
         name="worker",
     )
-    worker.add_argument("--directory", type=Path, required=True, metavar="DIR", help="private folder for socket and pixels")
-    worker.add_argument("--idle-seconds", type=float, default=600, metavar="S", help="end after so long without work (default 600)")
+    worker.add_argument(
+        "--directory", type=Path, required=True, metavar="DIR", help="private folder for socket and pixels"
+    )
+    worker.add_argument(
+        "--idle-seconds", type=float, default=600, metavar="S", help="end after so long without work (default 600)"
+    )
     worker.set_defaults(command=worker_command)
 
     info = make_parser(
@@ -368,11 +394,20 @@ def positive(text: str) -> int:
 
 def add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the image to write (.png, .jpg, .tif, .webp)")
-    parser.add_argument("--out-dir", type=Path, metavar="DIR", help="for several photos: write STEM.png for each into this folder")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the image to write (.png, .jpg, .tif, .webp)"
+    )
+    parser.add_argument(
+        "--out-dir", type=Path, metavar="DIR", help="for several photos: write STEM.png for each into this folder"
+    )
     parser.add_argument("--force", action="store_true", help="write a result even where no hair was found")
     add_device(parser)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs (default auto: the GPU if it works, else the CPU)")
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where the network runs (default auto: the GPU if it works, else the CPU)",
+    )

@@ -35,7 +35,9 @@ def find_pairs(images: Path, masks: Path, limit: int | None = None) -> list[tupl
     truths = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() in ENDINGS}
     without = [path for path in photos if path.stem not in truths]
     if without:
-        raise PhotoError(f"{len(without)} of {len(photos)} photos have no mask in {masks}, the first is {without[0].name}: pair them by file name.")
+        raise PhotoError(
+            f"{len(without)} of {len(photos)} photos have no mask in {masks}, the first is {without[0].name}: pair them by file name."
+        )
     return [(path, truths[path.stem]) for path in photos][:limit]
 
 
@@ -150,7 +152,10 @@ def boundary_f_score(found: np.ndarray, truth: np.ndarray) -> float:
     if not outlines[0].any() or not outlines[1].any():
         return float(outlines[0].any() == outlines[1].any())
     tolerance = max(1.0, BOUNDARY_TOLERANCE * float(np.hypot(*truth.shape)))
-    near = [cv2.distanceTransform((~outline).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= tolerance for outline in outlines]
+    near = [
+        cv2.distanceTransform((~outline).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= tolerance
+        for outline in outlines
+    ]
     precision, recall = float(near[1][outlines[0]].mean()), float(near[0][outlines[1]].mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
@@ -193,7 +198,9 @@ def format_table(result: dict) -> str:
         lines.append(f"  {'AP over all pixels':<26}{result['pooled_average_precision']:.4f}")
     if result["empty_photos"]:
         lines.append(f"  {'false hair where none is':<26}{100 * result['mean_false_share']:.3f} % of pixels")
-    lines.append(f"  {'seconds per photo':<26}{result['seconds_per_photo']:.4f} ({result['photos_per_second']:.1f} photos per second)")
+    lines.append(
+        f"  {'seconds per photo':<26}{result['seconds_per_photo']:.4f} ({result['photos_per_second']:.1f} photos per second)"
+    )
     return "\n".join(lines)
 
 
@@ -213,7 +220,9 @@ def plot_curve(result: dict, path: Path) -> None:
         axes.annotate(f"F1 {f}", (1.0, f / (2 - f)), color="0.5", fontsize=7, ha="right")
     axes.plot(result["curve"]["recall"], result["curve"]["precision"], color="tab:orange", linewidth=2)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
-    axes.set_title(f"Hair, {result['photos_with_hair']} photos: AP {result['pooled_average_precision'] or 0:.4f}", fontsize=10)
+    axes.set_title(
+        f"Hair, {result['photos_with_hair']} photos: AP {result['pooled_average_precision'] or 0:.4f}", fontsize=10
+    )
     axes.grid(color="0.93")
     try:
         figure.savefig(path)

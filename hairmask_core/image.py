@@ -91,7 +91,9 @@ def read_photo(path: str | os.PathLike) -> Photo:
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{path} is too large: the limit is 178 megapixels, so scale it down first.") from error
     except Exception as error:  # every decoder has exceptions of its own; all mean the same to the user
-        raise PhotoError(f"{path} is damaged or cut off and cannot be decoded: copy it again or re-export it.") from error
+        raise PhotoError(
+            f"{path} is damaged or cut off and cannot be decoded: copy it again or re-export it."
+        ) from error
     if _is_deep(picture, data):
         return _decode_deep(path, data, orientation, picture.info.get("icc_profile"))
     return _from_pillow(ImageOps.exif_transpose(picture))
@@ -171,7 +173,9 @@ def write_image(
         pixels, alpha = from_float(to_float(pixels) * cover + (1 - cover), np.uint8), None
     if alpha is not None:
         pixels = np.dstack([pixels, alpha])
-    encoded = _encode_deep(pixels, ending, icc_profile) if pixels.dtype == np.uint16 else _encode(pixels, ending, icc_profile)
+    encoded = (
+        _encode_deep(pixels, ending, icc_profile) if pixels.dtype == np.uint16 else _encode(pixels, ending, icc_profile)
+    )
     _write_in_one_step(path, encoded)
 
 
@@ -192,7 +196,9 @@ def _encode(pixels: np.ndarray, ending: str, icc_profile: bytes | None) -> bytes
 
 
 def _encode_deep(pixels: np.ndarray, ending: str, icc_profile: bytes | None) -> bytes:
-    order = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[pixels.ndim if pixels.ndim == 2 else pixels.shape[2]]
+    order = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[
+        pixels.ndim if pixels.ndim == 2 else pixels.shape[2]
+    ]
     encoded = cv2.imencode(ending, pixels if order is None else cv2.cvtColor(pixels, order))[1].tobytes()
     if icc_profile and ending == ".png":
         # OpenCV writes no profile, so its chunk goes in after the 33 bytes of signature and IHDR (PNG 3rd ed., 11.3.2.3).
@@ -217,7 +223,9 @@ def _write_in_one_step(path: Path, data: bytes) -> None:
             Path(part).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise PhotoError(f"{path} cannot be written ({error.strerror}): check the folder's permissions and free space.") from error
+        raise PhotoError(
+            f"{path} cannot be written ({error.strerror}): check the folder's permissions and free space."
+        ) from error
 
 
 def to_float(pixels: np.ndarray) -> np.ndarray:

@@ -99,5 +99,7 @@ def read_weights(card: ModelCard) -> bytes:
     except OSError as error:
         raise ModelError(f"The model file {card.path} is missing or unreadable: {REPAIR}") from error
     if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise ModelError(f"The model file {card.path} was altered or damaged (its checksum is not the card's): {REPAIR}")
+        raise ModelError(
+            f"The model file {card.path} was altered or damaged (its checksum is not the card's): {REPAIR}"
+        )
     return data

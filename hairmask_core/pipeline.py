@@ -68,7 +68,9 @@ def find_hair(photo: Photo, session: Session, refined: bool = True, report: Repo
 def require_hair(hair: Hair) -> None:
     """Raise NoHairError if the photo has none."""
     if not hair.found:
-        raise NoHairError("No hair was found in this photo: crop closer to the head, or force the result to paint the mask yourself.")
+        raise NoHairError(
+            "No hair was found in this photo: crop closer to the head, or force the result to paint the mask yourself."
+        )
 
 
 def recolor_photo(

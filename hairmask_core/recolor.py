@@ -97,7 +97,9 @@ def _recolor_lab(lab: np.ndarray, tone: HairTone, lightness: np.ndarray, chroma:
     l = _look_up(lightness, l)
     variation_a, variation_b = a - np.float32(tone.a), b - np.float32(tone.b)
     keep = KEPT_VARIATION / (1 + cv2.magnitude(variation_a, variation_b) / VARIATION_LIMIT)
-    return cv2.merge([l, _look_up(chroma[:, 0], l) + keep * variation_a, _look_up(chroma[:, 1], l) + keep * variation_b])
+    return cv2.merge(
+        [l, _look_up(chroma[:, 0], l) + keep * variation_a, _look_up(chroma[:, 1], l) + keep * variation_b]
+    )
 
 
 def lightness_curve(hair: float, shade: float) -> np.ndarray:
@@ -159,14 +161,20 @@ def color_curve(shade: np.ndarray) -> np.ndarray:
 def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020)."""
     lms = cv2.transform(_to_linear(rgb), RGB_TO_LMS.astype(np.float32))
-    return cv2.transform(np.cbrt(lms) if rgb.dtype == np.float32 else cv2.pow(lms, 1 / 3), LMS_TO_LAB.astype(np.float32))
+    return cv2.transform(
+        np.cbrt(lms) if rgb.dtype == np.float32 else cv2.pow(lms, 1 / 3), LMS_TO_LAB.astype(np.float32)
+    )
 
 
 def oklab_to_rgb(lab: np.ndarray) -> np.ndarray:
     """(h, w, 3) float32 OKLab -> float32 sRGB-encoded, clipped to 0…1."""
     lms = cv2.transform(lab, LAB_TO_LMS.astype(np.float32))
     linear = np.clip(cv2.transform(lms * lms * lms, LMS_TO_RGB.astype(np.float32)), 0, 1)
-    return np.where(linear <= 0.0031308, linear * np.float32(12.92), cv2.pow(linear, 1 / 2.4) * np.float32(1.055) - np.float32(0.055))
+    return np.where(
+        linear <= 0.0031308,
+        linear * np.float32(12.92),
+        cv2.pow(linear, 1 / 2.4) * np.float32(1.055) - np.float32(0.055),
+    )
 
 
 def _to_linear(rgb: np.ndarray) -> np.ndarray:
@@ -176,7 +184,12 @@ def _to_linear(rgb: np.ndarray) -> np.ndarray:
         table = _to_linear(np.linspace(0, 1, levels, dtype=np.float32).reshape(1, -1)).ravel()
         return table[rgb]
     size = np.abs(to_float(rgb))
-    return np.copysign(np.where(size <= 0.04045, size / np.float32(12.92), cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4)), rgb)
+    return np.copysign(
+        np.where(
+            size <= 0.04045, size / np.float32(12.92), cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4)
+        ),
+        rgb,
+    )
 
 
 def _look_up(curve: np.ndarray, l: np.ndarray) -> np.ndarray:

@@ -50,7 +50,9 @@ class Session:
             return self.runtime.run(None, {self.runtime.get_inputs()[0].name: x})[0]
         except Exception as error:
             if self.device == "cpu":
-                raise ModelError(f"The model {self.card.name} failed to run ({_first_line(error)}): {REPAIR}") from error
+                raise ModelError(
+                    f"The model {self.card.name} failed to run ({_first_line(error)}): {REPAIR}"
+                ) from error
             self.notices.append(f"{self.device} failed while running ({_first_line(error)}), so the CPU was used.")
             self.runtime, self.device = _start(self.weights, "cpu"), "cpu"
             return self.run(x)
@@ -86,7 +88,9 @@ def open_session(card: ModelCard, device: str = "auto") -> Session:
             return Session(card, weights, candidate, runtime, notices)
         except Exception as error:
             if candidate == "cpu":
-                raise ModelError(f"The model {card.name} does not run on this machine ({_first_line(error)}): {REPAIR}") from error
+                raise ModelError(
+                    f"The model {card.name} does not run on this machine ({_first_line(error)}): {REPAIR}"
+                ) from error
             notices.append(f"{candidate} did not start ({_first_line(error)}), so the next device was used.")
     raise AssertionError("the loop ends with the CPU")
 

@@ -1,33 +1,16 @@
 """Long-lived process that serves the pipeline to GIMP and keeps models loaded between requests.
 
-Protocol 1. A connection carries one request. Every message is a 4-byte big-endian length and that
-many bytes of UTF-8 JSON, an object with a "type". Client and worker say hello; then the client asks:
-
-    {"type": "recolor", "width": W, "height": H, "format": "u8" | "u16" | "float",
-     "pixels": FILE, "limits": [FILE, ...], "mask_format": "u8" | "float",
-     "shade": NAME or "#rrggbb" or [r, g, b], "strength": 0…1, "device": "auto" | "cpu" | …, "force": bool,
-     "layer_out": FILE, "mask_out": FILE}
-    {"type": "stop"}
-
-and the worker answers with any number of {"type": "progress", "fraction", "text"} and then one
-{"type": "result", "device", "notices", "shade", "share"} or {"type": "error", "kind", "message"}.
-FILEs are names in the private directory that also holds the socket: raw RGBA pixels in (`format`),
-raw masks of float32 that limit the matte, raw RGBA pixels and the raw mask out. A client keeps its
-connection open until it has read the results; closing it earlier cancels the request. Once it is
-closed, whatever way the client ended, the worker removes the request's files.
+See `protocol` for what is said and `exchange` for the files that go with it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
-import re
 import secrets
 import select
 import socket
-import struct
 import sys
 import threading
 import time
@@ -36,26 +19,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from . import __version__
 from .errors import Cancelled, HairmaskError, NoHairError, RequestError
-from .image import Photo, from_float, strips
+from .exchange import (
+    check_request,
+    exchange_file,
+    hash_pixels,
+    limit_matte,
+    read_pixels,
+    write_mask,
+    write_pixels,
+)
+from .image import Photo
 from .models import choose_card
 from .pipeline import Hair, find_hair, recolor_photo, require_hair
-from .session import DEVICES, Session, open_session
-from .shades import find_shade
+from .protocol import PROTOCOL, receive_message, send_message
+from .session import Session, open_session
 
-PROTOCOL = 1
 IDLE_SECONDS = 600
-LARGEST_MESSAGE = 1 << 20
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
 SEND_SECONDS = 30  # a client that takes nothing for so long counts as gone
 PROGRESS_SECONDS = 0.1
 MASK_CACHE_BYTES = 512 << 20
 STALE_FILE_SECONDS = 24 * 3600
-PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
-LARGEST_SIDE = 524288  # GIMP's own limit
 
 
 @dataclass
@@ -128,7 +114,9 @@ def _answer(job: Job, desk: Desk) -> None:
         import traceback
 
         traceback.print_exc()
-        message = f"The hair worker failed ({type(error).__name__}: {error}): please report this together with worker.log."
+        message = (
+            f"The hair worker failed ({type(error).__name__}: {error}): please report this together with worker.log."
+        )
         send_message(job.connection, {"type": "error", "kind": "internal", "message": message})
 
 
@@ -143,7 +131,7 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
     limits = job.request.get("limits")
     for name in names + (limits if isinstance(limits, list) else []):
         try:
-            _exchange_file(directory, name).unlink(missing_ok=True)
+            exchange_file(directory, name).unlink(missing_ok=True)
         except (RequestError, OSError):
             pass
 
@@ -207,145 +195,7 @@ class Desk:
         return hair
 
 
-def check_request(request: dict, directory: Path) -> dict:
-    """The request with files as paths and the shade found. Raises RequestError or ShadeError for anything amiss."""
-    if request.get("type") != "recolor":
-        raise RequestError(f"The worker does not know the request {request.get('type')!r}: update the plug-in.")
-    try:
-        shade = request["shade"]
-        if isinstance(shade, list):
-            shade = "#%02x%02x%02x" % tuple(round(255 * min(max(float(v), 0.0), 1.0)) for v in shade)
-        wish = {
-            "width": int(request["width"]),
-            "height": int(request["height"]),
-            "format": PIXEL_TYPES[request["format"]],
-            "mask_format": PIXEL_TYPES[request["mask_format"]],
-            "pixels": _exchange_file(directory, request["pixels"]),
-            "limits": [_exchange_file(directory, name) for name in request["limits"]],
-            "layer_out": _exchange_file(directory, request["layer_out"]),
-            "mask_out": _exchange_file(directory, request["mask_out"]),
-            "shade": find_shade(str(shade)),
-            "strength": float(request["strength"]),
-            "device": str(request["device"]),
-            "force": bool(request["force"]),
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"The request to the worker is incomplete or malformed ({error!r}): update the plug-in.") from error
-    if not (0 < wish["width"] <= LARGEST_SIDE and 0 < wish["height"] <= LARGEST_SIDE):
-        raise RequestError(f"A layer of {wish['width']}x{wish['height']} pixels cannot be recoloured: sides must be 1 to {LARGEST_SIDE}.")
-    if not 0 <= wish["strength"] <= 1:
-        raise RequestError(f"A strength of {wish['strength']} is not possible: give a number from 0 to 1.")
-    if wish["device"] not in DEVICES:
-        raise RequestError(f"There is no device {wish['device']!r}: choose one of {', '.join(DEVICES)}.")
-    return wish
-
-
-def _exchange_file(directory: Path, name: object) -> Path:
-    if not isinstance(name, str) or not re.fullmatch(r"exchange-[A-Za-z0-9_-]{1,64}", name):
-        raise RequestError(f"The file name {name!r} is not one of the exchange directory: update the plug-in.")
-    return directory / name
-
-
-def read_pixels(path: Path, width: int, height: int, dtype: type) -> Photo:
-    """Raw RGBA pixels, row by row -> Photo. Raises RequestError if the file's size is not what the numbers say."""
-    rgba = _map_file(path, (height, width, 4), dtype)
-    alpha = np.array(rgba[..., 3])
-    opaque = (alpha == alpha.dtype.type(1 if dtype is np.float32 else np.iinfo(dtype).max)).all()
-    rgb = np.ascontiguousarray(rgba[..., :3])
-    if dtype is np.float32:  # a layer may hold anything; the pipeline needs numbers
-        np.nan_to_num(rgb, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-        np.nan_to_num(alpha, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return Photo(rgb, None if opaque else alpha)
-
-
-def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
-    """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
-    for path in limits:
-        matte = matte * np.clip(_map_file(path, matte.shape, np.float32), 0, 1)
-    return matte
-
-
-def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
-    """Matte -> raw file of uint8 or float32, row by row."""
-    with _create(path) as file:
-        for rows in strips(*matte.shape):
-            file.write(np.ascontiguousarray(from_float(matte[rows], dtype)).data)
-
-
-def write_pixels(path: Path, rgb: np.ndarray, alpha: np.ndarray | None, report: Callable[[float], None]) -> None:
-    """Recoloured RGB with the photo's own alpha -> raw RGBA file, row by row."""
-    height, width = rgb.shape[:2]
-    full = rgb.dtype.type(1 if rgb.dtype == np.float32 else np.iinfo(rgb.dtype).max)
-    with _create(path) as file:
-        for rows in strips(height, width):
-            strip = np.empty((rows.stop - rows.start, width, 4), rgb.dtype)
-            strip[..., :3] = rgb[rows]
-            strip[..., 3] = full if alpha is None else alpha[rows]
-            file.write(strip.data)
-            report(rows.stop / height)
-
-
-def hash_pixels(photo: Photo, report: Callable[[float, str], None]) -> bytes:
-    """A digest of size, type and pixels: equal photos have equal hair."""
-    digest = hashlib.blake2b(repr((photo.rgb.shape, photo.rgb.dtype.str, photo.alpha is None)).encode())
-    for rows in strips(photo.height, photo.width):
-        report(0.0, "Reading the layer")
-        digest.update(photo.rgb[rows].data)
-        if photo.alpha is not None:
-            digest.update(photo.alpha[rows].data)
-    return digest.digest()
-
-
-def _map_file(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    try:
-        size = path.lstat().st_size
-        expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if path.is_symlink() or size != expected:
-            raise RequestError(f"{path.name} has {size} bytes where {expected} were announced: run the filter again.")
-        return np.fromfile(path, dtype).reshape(shape)
-    except OSError as error:
-        raise RequestError(f"{path.name} cannot be read ({error.strerror}): run the filter again.") from error
-
-
-def _create(path: Path):
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        return os.fdopen(os.open(path, flags, 0o600), "wb")
-    except OSError as error:
-        raise RequestError(f"{path.name} cannot be written ({error.strerror}): check the free space of {path.parent}.") from error
-
-
 # The connection
-
-
-def send_message(connection: socket.socket, message: dict) -> None:
-    """Send one length-prefixed JSON message. Raises OSError if the other side has gone."""
-    body = json.dumps(message).encode()
-    connection.sendall(struct.pack(">I", len(body)) + body)
-
-
-def receive_message(connection: socket.socket) -> dict:
-    """Receive one message. Raises RequestError for anything that is none, OSError if the stream ends."""
-    (length,) = struct.unpack(">I", _receive_exactly(connection, 4))
-    if length > LARGEST_MESSAGE:
-        raise RequestError(f"A message of {length} bytes is too long: update the plug-in.")
-    try:
-        message = json.loads(_receive_exactly(connection, length))
-    except (ValueError, RecursionError) as error:
-        raise RequestError("A message was not JSON: update the plug-in.") from error
-    if not isinstance(message, dict):
-        raise RequestError("A message was not a JSON object: update the plug-in.")
-    return message
-
-
-def _receive_exactly(connection: socket.socket, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        part = connection.recv(min(count - len(data), 65536))
-        if not part:
-            raise ConnectionResetError("the other side closed the connection")
-        data += part
-    return bytes(data)
 
 
 def _accept(listener: socket.socket, secret: str, jobs: queue.Queue) -> None:
@@ -362,7 +212,9 @@ def _greet(connection: socket.socket, secret: str, jobs: queue.Queue) -> None:
     try:
         connection.settimeout(HELLO_SECONDS)
         hello = receive_message(connection)
-        if hello.get("type") != "hello" or not secrets.compare_digest(str(hello.get("secret")).encode(), secret.encode()):
+        if hello.get("type") != "hello" or not secrets.compare_digest(
+            str(hello.get("secret")).encode(), secret.encode()
+        ):
             raise RequestError("The connection did not start with the right hello: restart GIMP.")
         send_message(connection, {"type": "hello", "protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         request = receive_message(connection)
@@ -410,10 +262,14 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid"):
             if directory.is_symlink() or directory.stat().st_uid != os.getuid():
-                raise RequestError(f"{directory} belongs to another user: remove it or set XDG_CACHE_HOME to a folder of your own.")
+                raise RequestError(
+                    f"{directory} belongs to another user: remove it or set XDG_CACHE_HOME to a folder of your own."
+                )
             directory.chmod(0o700)
     except OSError as error:
-        raise RequestError(f"{directory} cannot be made ({error.strerror}): check the permissions of the folder above.") from error
+        raise RequestError(
+            f"{directory} cannot be made ({error.strerror}): check the permissions of the folder above."
+        ) from error
 
 
 def _take_lock(path: Path):

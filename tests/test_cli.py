@@ -28,7 +28,9 @@ def one_sentence(capsys):
 
 def test_importing_needs_no_display_and_no_gimp():
     code = "import hairmask_core.pipeline, sys; print('gi' in sys.modules, 'tkinter' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
+    )
     assert done.stdout.split() == ["False", "False"], done.stderr
 
 
@@ -50,7 +52,23 @@ def test_raw_mask_has_16_bits_and_is_not_refined(portrait, tmp_path):
 
 def test_recolor_layer_and_mask_blend_to_the_output(portrait, tmp_path, astronaut):
     out, layer, mask = (tmp_path / f"{name}.png" for name in ("out", "layer", "mask"))
-    assert main(["recolor", str(portrait), "--shade", "Blue", "-o", str(out), "--layer-out", str(layer), "--mask-out", str(mask)]) == 0
+    assert (
+        main(
+            [
+                "recolor",
+                str(portrait),
+                "--shade",
+                "Blue",
+                "-o",
+                str(out),
+                "--layer-out",
+                str(layer),
+                "--mask-out",
+                str(mask),
+            ]
+        )
+        == 0
+    )
     layer = read_photo(layer)
     p = to_float(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))[..., None]
     np.testing.assert_array_equal(layer.alpha, cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))
@@ -135,8 +153,19 @@ def test_evaluate_writes_figures_and_curve(tmp_path, portrait, astronaut, capsys
         (tmp_path / name).mkdir()
     portrait.rename(tmp_path / "images" / "portrait.png")
     assert main(["mask", str(tmp_path / "images" / "portrait.png"), "-o", str(tmp_path / "m.png")]) == 0
-    cv2.imwrite(str(tmp_path / "masks" / "portrait.png"), (cv2.imread(str(tmp_path / "m.png"), 0) >= 128).astype(np.uint8) * 255)
-    arguments = ["--images", tmp_path / "images", "--masks", tmp_path / "masks", "--json", tmp_path / "r.json", "--plot", tmp_path / "pr.png"]
+    cv2.imwrite(
+        str(tmp_path / "masks" / "portrait.png"), (cv2.imread(str(tmp_path / "m.png"), 0) >= 128).astype(np.uint8) * 255
+    )
+    arguments = [
+        "--images",
+        tmp_path / "images",
+        "--masks",
+        tmp_path / "masks",
+        "--json",
+        tmp_path / "r.json",
+        "--plot",
+        tmp_path / "pr.png",
+    ]
     assert main(["evaluate", *map(str, arguments)]) == 0
     import json
 

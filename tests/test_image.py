@@ -67,7 +67,15 @@ def test_palette_with_transparency(tmp_path):
 def test_exif_rotated_photos_come_upright(tmp_path, orientation):
     upright = np.zeros((40, 24, 3), np.uint8)
     upright[:20, :12], upright[:20, 12:], upright[20:, :12] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
-    back = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    back = {
+        2: "FLIP_LEFT_RIGHT",
+        3: "ROTATE_180",
+        4: "FLIP_TOP_BOTTOM",
+        5: "TRANSPOSE",
+        6: "ROTATE_90",
+        7: "TRANSVERSE",
+        8: "ROTATE_270",
+    }
     stored = Image.fromarray(upright)
     if orientation in back:
         stored = stored.transpose(getattr(Image.Transpose, back[orientation]))
@@ -88,7 +96,9 @@ def test_exif_rotated_16_bit_photos_come_upright(tmp_path, orientation):
     body = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     (tmp_path / "16.png").write_bytes(data[:33] + chunk + data[33:])
-    np.testing.assert_array_equal(read_photo(tmp_path / "16.png").rgb, read_photo(tmp_path / "8.png").rgb.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "16.png").rgb, read_photo(tmp_path / "8.png").rgb.astype(np.uint16) * 257
+    )
 
 
 def test_cmyk_jpeg_shows_its_colours(tmp_path):

@@ -21,8 +21,12 @@ def run_installer(home, *arguments, **environment):
     return subprocess.run(
         [sys.executable, str(REPOSITORY / "install.py"), *map(str, arguments)],
         # pip keeps a cache, and asks a Rust compiler, if there is one, for its version: both outside the home folder here.
-        env=clean | {"HOME": str(home), "PIP_CACHE_DIR": f"{home.parent}/pip", "RUSTUP_HOME": f"{home.parent}/rust"} | environment,
-        cwd=home, capture_output=True, text=True,
+        env=clean
+        | {"HOME": str(home), "PIP_CACHE_DIR": f"{home.parent}/pip", "RUSTUP_HOME": f"{home.parent}/rust"}
+        | environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
     )
 
 

@@ -104,7 +104,9 @@ def test_device_that_does_not_start_is_passed_over_with_a_sentence(monkeypatch):
     monkeypatch.setattr(ort, "InferenceSession", without_gpu)
     session = open_session(choose_card(), "auto")
     assert session.device == "cpu"
-    assert session.notices == ["cuda did not start (CUDA failure 100: no CUDA-capable device is detected), so the next device was used."]
+    assert session.notices == [
+        "cuda did not start (CUDA failure 100: no CUDA-capable device is detected), so the next device was used."
+    ]
 
 
 def test_device_that_fails_later_is_left_for_the_cpu():

@@ -74,7 +74,9 @@ def test_strength_is_monotone(astronaut, session):
     hair = find_hair(photo, session)
     inside = hair.matte > 0.9
     goal = recolor_photo(photo, hair, (0.1, 0.2, 0.8), 1.0)[inside].astype(float)
-    distances = [np.abs(recolor_photo(photo, hair, (0.1, 0.2, 0.8), s)[inside] - goal).mean() for s in (0, 0.25, 0.5, 0.75, 1)]
+    distances = [
+        np.abs(recolor_photo(photo, hair, (0.1, 0.2, 0.8), s)[inside] - goal).mean() for s in (0, 0.25, 0.5, 0.75, 1)
+    ]
     assert all(a > b for a, b in zip(distances, distances[1:])) and distances[-1] == 0
 
 

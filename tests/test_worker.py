@@ -105,8 +105,12 @@ def test_limits_multiply_the_mask(directory, astronaut):
     limit = np.linspace(0, 1, 512, dtype=np.float32)[None].repeat(512, 0)
     path = worker_client.exchange_path(directory)
     path.write_bytes(np.ascontiguousarray(limit).tobytes())
-    _, _, limited = ask(directory, make_request(directory, with_alpha(astronaut), mask_format="float", limits=[path.name]))
-    np.testing.assert_allclose(np.frombuffer(limited, np.float32), np.frombuffer(whole, np.float32) * limit.ravel(), atol=1e-6)
+    _, _, limited = ask(
+        directory, make_request(directory, with_alpha(astronaut), mask_format="float", limits=[path.name])
+    )
+    np.testing.assert_allclose(
+        np.frombuffer(limited, np.float32), np.frombuffer(whole, np.float32) * limit.ravel(), atol=1e-6
+    )
 
 
 def test_one_worker_stays_and_its_files_are_private_and_removed(directory, astronaut):
@@ -133,7 +137,11 @@ def test_a_second_shade_uses_the_mask_found_before(directory, astronaut):
     large = with_alpha(np.tile(astronaut, (4, 4, 1)))
     texts = [[], []]
     for shade, seen in zip(("copper", "blue"), texts):
-        ask(directory, make_request(directory, large, shade=shade, force=True), lambda _, text, seen=seen: seen.append(text))
+        ask(
+            directory,
+            make_request(directory, large, shade=shade, force=True),
+            lambda _, text, seen=seen: seen.append(text),
+        )
     assert "Refining the outline" in texts[0] and "Refining the outline" not in texts[1]
 
 
@@ -184,7 +192,7 @@ def launcher(tmp_path, directory, first):
     """A stand-in for the environment's Python that runs `first` before the worker."""
     script = tmp_path / "launcher"
     script.write_text(
-        f"#!/bin/sh\nexec {sys.executable} -I -c \"{first}; import sys; from hairmask_core.cli import main; "
+        f'#!/bin/sh\nexec {sys.executable} -I -c "{first}; import sys; from hairmask_core.cli import main; '
         f"sys.exit(main(['worker', '--directory', '{directory}']))\"\n"
     )
     script.chmod(0o755)
@@ -196,7 +204,11 @@ def test_a_worker_of_another_version_is_replaced(directory, astronaut, tmp_path)
     ask(directory, make_request(directory, with_alpha(astronaut)))
     old = worker_pid(directory)
     newer = launcher(tmp_path, directory, "import hairmask_core.worker as w; w.__version__ = '9.9.9'")
-    ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": newer, "version": "9.9.9"})
+    ask(
+        directory,
+        make_request(directory, with_alpha(astronaut)),
+        settings=SETTINGS | {"python": newer, "version": "9.9.9"},
+    )
     connection, hello = worker_client._try_connect(directory)
     connection.close()
     assert hello["version"] == "9.9.9" and hello["pid"] != old
@@ -299,7 +311,9 @@ def test_layers_with_numbers_that_are_none(directory):
     assert np.isfinite(np.frombuffer(layer, np.float32)).all()
 
 
-@pytest.mark.parametrize("greeting", [b"", b"GET / HTTP/1.0\r\n\r\n", struct.pack(">I", 9) + b"not json!", struct.pack(">I", 2) + b"[]"])
+@pytest.mark.parametrize(
+    "greeting", [b"", b"GET / HTTP/1.0\r\n\r\n", struct.pack(">I", 9) + b"not json!", struct.pack(">I", 2) + b"[]"]
+)
 def test_strangers_do_not_disturb(directory, astronaut, greeting):
     ask(directory, make_request(directory, with_alpha(astronaut)))
     stranger = socket.socket(socket.AF_UNIX)
@@ -318,7 +332,10 @@ def test_wrong_secret_is_refused(directory, astronaut):
     stranger.close()
 
 
-@pytest.mark.parametrize(("script", "says"), [(None, "No such file"), ("exit 1", "it left no message"), ("echo 1; echo No module x; exit 1", "No module x")])
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [(None, "No such file"), ("exit 1", "it left no message"), ("echo 1; echo No module x; exit 1", "No module x")],
+)
 def test_a_worker_that_cannot_start_names_the_command_that_repairs_it(directory, astronaut, tmp_path, script, says):
     python = tmp_path / "python"
     if script:

@@ -72,8 +72,12 @@ class HairRecolor(Gimp.PlugIn):
         flags = GObject.ParamFlags.READWRITE
         procedure.add_choice_argument("shade", "Sh_ade", "The new hair colour", shades, "copper", flags)
         copper = Gegl.Color.new("#b5592b")
-        procedure.add_color_argument("color", "C_ustom color", "Used when the shade is Custom color", False, copper, flags)
-        procedure.add_double_argument("strength", "S_trength", "How far towards the shade, 0 to 1", 0.0, 1.0, 1.0, flags)
+        procedure.add_color_argument(
+            "color", "C_ustom color", "Used when the shade is Custom color", False, copper, flags
+        )
+        procedure.add_double_argument(
+            "strength", "S_trength", "How far towards the shade, 0 to 1", 0.0, 1.0, 1.0, flags
+        )
         procedure.add_choice_argument("device", "_Device", "Where the network runs", devices, "auto", flags)
         procedure.add_boolean_argument(
             "force", "Add the layer e_ven if no hair is found", "For painting the mask by hand", False, flags
@@ -93,16 +97,22 @@ def run(procedure, run_mode, image, drawables, config, data):
     except (Problem, worker_client.WorkerError) as problem:
         return fail(procedure, str(problem))
     except OSError as error:
-        return fail(procedure, f"The layer's pixels could not be exchanged ({error.strerror}): check the free disk space.")
+        return fail(
+            procedure, f"The layer's pixels could not be exchanged ({error.strerror}): check the free disk space."
+        )
     except MemoryError:
-        return fail(procedure, "There is not enough memory for this layer: close other programs or scale the layer down.")
+        return fail(
+            procedure, "There is not enough memory for this layer: close other programs or scale the layer down."
+        )
     except Exception as error:  # whatever it is, GIMP must hear of it: no silent failure
         traceback.print_exc()
         return fail(procedure, f"Hair Recolor failed ({type(error).__name__}: {error}): please report this sentence.")
 
 
 def fail(procedure, sentence):
-    return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0))
+    return procedure.new_return_values(
+        Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0)
+    )
 
 
 def read_shades():
@@ -119,11 +129,15 @@ def check_layer(image, drawables):
         raise Problem("Select one layer, not a mask, a channel or several layers, then run Recolor again.")
     layer = drawables[0]
     if image.get_base_type() != Gimp.ImageBaseType.RGB:
-        raise Problem("The image is not in RGB mode, so its hair cannot take a colour: choose Image > Mode > RGB (Image → Mode → RGB) first.")
+        raise Problem(
+            "The image is not in RGB mode, so its hair cannot take a colour: choose Image > Mode > RGB (Image → Mode → RGB) first."
+        )
     if image.get_floating_sel() is not None:
         raise Problem("There is a floating selection: anchor it (Layer > Anchor Layer), then run Recolor again.")
     if any(item.get_lock_content() for item in lineage(layer)):
-        raise Problem(f"The layer “{layer.get_name()}” is locked: unlock its pixels in the Layers dialog, then run Recolor again.")
+        raise Problem(
+            f"The layer “{layer.get_name()}” is locked: unlock its pixels in the Layers dialog, then run Recolor again."
+        )
     return layer
 
 
@@ -190,6 +204,7 @@ def recolor_layer(image, layer, config, settings):
             add_masked_layer(image, layer, f"Hair recolor ({result['shade']})", transport, files)
             return result
 
+        Gimp.progress_set_text("Looking for hair")  # the first time, the worker has to start
         result = worker_client.ask(settings, directory, request, on_progress, on_result)
     finally:
         for path in [*files.values(), *limits]:
@@ -243,7 +258,9 @@ def strips(width, height):
 def read_buffer(buffer, area, pixel_format, path, progress):
     """Write an area of a buffer to a new file, raw and row by row; outside the buffer it is zero."""
     left, top, width, height = area
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:
+    with os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb"
+    ) as file:
         for row, rows in strips(width, height):
             rectangle = Gegl.Rectangle.new(left, top + row, width, rows)
             file.write(buffer.get(rectangle, 1.0, pixel_format, Gegl.AbyssPolicy.NONE))

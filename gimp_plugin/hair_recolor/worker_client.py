@@ -1,6 +1,6 @@
 """Finds or starts the worker, sends it one request, relays progress. Standard library only.
 
-The protocol is described in hairmask_core/worker.py. Runs inside whatever Python GIMP has.
+The protocol is described in hairmask_core/protocol.py. Runs inside whatever Python GIMP has.
 """
 
 import json
@@ -64,7 +64,9 @@ def private_directory():
             raise WorkerError(f"{directory} belongs to another user: remove it, then run the filter again.")
         directory.chmod(0o700)
     except OSError as error:
-        raise WorkerError(f"{directory} cannot be used ({error.strerror}): check its permissions and the free disk space.") from error
+        raise WorkerError(
+            f"{directory} cannot be used ({error.strerror}): check its permissions and the free disk space."
+        ) from error
     return directory
 
 

@@ -95,7 +95,9 @@ def render_texture(size: int, rng: np.random.Generator) -> np.ndarray:
     elif kind == "grain":  # noise drawn out along one direction and bent, as in wood and brushed metal
         noise = rng.random((size * 2, size * 2)).astype(np.float32)
         value = cv2.resize(cv2.blur(noise, (int(rng.integers(15, 120)), int(rng.integers(1, 5)))), (size, size))
-        bend = np.float32(rng.uniform(0, 40)) * np.sin(2 * np.pi * (x * rng.uniform(0.2, 2) + rng.random())).astype(np.float32)
+        bend = np.float32(rng.uniform(0, 40)) * np.sin(2 * np.pi * (x * rng.uniform(0.2, 2) + rng.random())).astype(
+            np.float32
+        )
         value = cv2.remap(value, x * size, np.clip(y * size + bend, 0, size - 1), cv2.INTER_LINEAR)
         turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(0, 180), 1.5)
         value = cv2.warpAffine(value, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
@@ -114,7 +116,9 @@ def render_texture(size: int, rng: np.random.Generator) -> np.ndarray:
     steps = np.linspace(0, 1, tones)
     dark, light = (0.0, rng.uniform(120, 255)) if kind == "points" else np.sort(rng.uniform(10, 245, 2))
     spread = 12 if rng.random() < 0.4 else 45  # how far from gray, in 8-bit levels
-    palette = np.clip((dark + (light - dark) * steps)[:, None] + rng.normal(0, spread, 3) + rng.normal(0, 8, (tones, 3)), 0, 255)
+    palette = np.clip(
+        (dark + (light - dark) * steps)[:, None] + rng.normal(0, spread, 3) + rng.normal(0, 8, (tones, 3)), 0, 255
+    )
     if kind == "points":
         palette[0] = rng.uniform(0, 15, 3)
     return np.stack([np.interp(value, steps, palette[:, c]) for c in range(3)], axis=2).astype(np.uint8)

@@ -51,8 +51,14 @@ def write_onnx(network: HairNet, path: Path) -> None:
     sample = torch.randn(1, 3, 256, 320).clamp(-1, 1)
     axes = {"rgb": {2: "height", 3: "width"}, "probability": {2: "height", 3: "width"}}
     torch.onnx.export(
-        model, (sample,), str(path), input_names=["rgb"], output_names=["probability"], dynamic_axes=axes,
-        opset_version=17, dynamo=False,
+        model,
+        (sample,),
+        str(path),
+        input_names=["rgb"],
+        output_names=["probability"],
+        dynamic_axes=axes,
+        opset_version=17,
+        dynamo=False,
     )
     onnx.checker.check_model(onnx.load(path))
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
@@ -113,8 +119,13 @@ def main() -> None:
         "megabytes": round(len(data) / 1e6, 2),
         "parameters": parameters,
         "input": {
-            "layout": "NCHW", "dtype": "float32", "color": "RGB, sRGB-encoded, 0 to 1",
-            "long_side": args.long_side, "multiple": 32, "mean": 0.5, "scale": 2.0,
+            "layout": "NCHW",
+            "dtype": "float32",
+            "color": "RGB, sRGB-encoded, 0 to 1",
+            "long_side": args.long_side,
+            "multiple": 32,
+            "mean": 0.5,
+            "scale": 2.0,
         },
         "output": "hair probability, NCHW, float32, 0 to 1, the size of the input",
         "training": f"{args.training} {state['step']} steps in the last phase".strip(),

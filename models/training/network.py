@@ -36,9 +36,7 @@ class FoldedConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int, relu: bool):
         super().__init__()
-        self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups
-        )
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups)
         self.pad_after = kernel == 3 and stride == 2
         self.relu = relu
 
@@ -98,7 +96,9 @@ class MobileNetV2Encoder(nn.Module):
         for conv, key in zip(convs, keys):  # the archive ends with two more: head and classifier
             weight, bias = archive[f"{key}_weight"], archive[f"{key}_bias"]
             if conv.weight.shape != weight.shape:
-                raise ValueError(f"{path}: {key} has shape {weight.shape}, the encoder wants {tuple(conv.weight.shape)}")
+                raise ValueError(
+                    f"{path}: {key} has shape {weight.shape}, the encoder wants {tuple(conv.weight.shape)}"
+                )
             conv.weight.data.copy_(torch.from_numpy(weight.astype(np.float32)))
             conv.bias.data.copy_(torch.from_numpy(bias.astype(np.float32)))
 

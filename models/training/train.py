@@ -141,7 +141,9 @@ def train(args) -> None:
         losses.append(loss.item())
         if step % args.every == 0:
             iou = validate(average, held_out, round(args.size * 1.25))
-            log.append({"step": step, "minutes": (time.time() - began) / 60, "loss": float(np.mean(losses)), "iou": iou})
+            log.append(
+                {"step": step, "minutes": (time.time() - began) / 60, "loss": float(np.mean(losses)), "iou": iou}
+            )
             print(json.dumps(log[-1]), f"{(time.time() - seen_at) / args.every:.2f} s/step", flush=True)
             seen_at, losses = time.time(), []
             save(checkpoint, network, average, optimizer, step, time.time() - began, log)

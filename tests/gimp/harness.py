@@ -77,7 +77,9 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
         built = subprocess.run(
             ["bash", REPOSITORY / "tests/gimp/build_root.sh", root, SUITES[series]], capture_output=True, text=True
         )
-        assert built.returncode == 0, f"GIMP {series} could not be set up in {root}:\n{built.stdout[-2000:]}{built.stderr[-2000:]}"
+        assert built.returncode == 0, (
+            f"GIMP {series} could not be set up in {root}:\n{built.stdout[-2000:]}{built.stderr[-2000:]}"
+        )
         gimp = Gimp(series, root, Path("/home/gimp tester"))
     end_all_processes(gimp)
     shutil.rmtree(gimp.on_host(gimp.home), ignore_errors=True)
@@ -154,7 +156,9 @@ json.dump(RESULT, open(HOME + "/answer.json", "w"))
 def install_product(gimp: Gimp) -> str:
     """Install the product for this GIMP as its user would, by install.py; returns what that said."""
     source = gimp.home / "hair recolor"
-    listed = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     for name in filter(None, listed.stdout.split("\0")):
         target = gimp.on_host(source / name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +177,9 @@ def install_product(gimp: Gimp) -> str:
 def download_wheels(version: str) -> Path:
     """The product's dependencies as wheels for that Python ("3.13"), kept for the next run."""
     folder = ROOTS / f"wheels-{version}"
-    wanted = [r.split(";")[0].strip() for r in requires("hairmask") if "extra" not in r or re.search("extra == .cpu.", r)]
+    wanted = [
+        r.split(";")[0].strip() for r in requires("hairmask") if "extra" not in r or re.search("extra == .cpu.", r)
+    ]
     wanted = sorted([*wanted, "hatchling"])
     note = folder / "complete.json"
     if note.exists() and json.loads(note.read_text()) == wanted:
@@ -232,7 +238,12 @@ class Window:
         """Wait until a window whose title matches is visible; returns its number."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = run(self.gimp, ["sh", "-c", f"xdotool search --onlyvisible --name '{title}' || true"], 60, DISPLAY=self.display)
+            found = run(
+                self.gimp,
+                ["sh", "-c", f"xdotool search --onlyvisible --name '{title}' || true"],
+                60,
+                DISPLAY=self.display,
+            )
             if found.strip():
                 return found.split()[-1]
             time.sleep(0.3)
@@ -242,7 +253,9 @@ class Window:
     def wait_until_gone(self, title: str, seconds: float = 60) -> None:
         """Wait until no window of that title is visible any more."""
         deadline = time.monotonic() + seconds
-        while run(self.gimp, ["sh", "-c", f"xdotool search --onlyvisible --name '{title}' || true"], 60, DISPLAY=self.display).strip():
+        while run(
+            self.gimp, ["sh", "-c", f"xdotool search --onlyvisible --name '{title}' || true"], 60, DISPLAY=self.display
+        ).strip():
             assert time.monotonic() < deadline, f"The window {title!r} is still there after {seconds} seconds"
             time.sleep(0.3)
 
@@ -268,7 +281,9 @@ def open_window(gimp: Gimp, arguments: list[str]):
             window.wait_for_output(["xprop", "-root", "-len", "4"], "")
             processes.append(start(gimp, ["openbox"], log, DISPLAY=display))
             window.wait_for_output(["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"], "window id")
-            processes.append(start(gimp, ["dbus-run-session", "--", "gimp", "--no-splash", *arguments], log, DISPLAY=display))
+            processes.append(
+                start(gimp, ["dbus-run-session", "--", "gimp", "--no-splash", *arguments], log, DISPLAY=display)
+            )
             yield window
         finally:
             for process in reversed(processes):

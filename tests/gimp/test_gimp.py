@@ -18,7 +18,9 @@ SHARED = (Path(__file__).parent / "scripts.py").read_text()
 ARTIFACTS = harness.REPOSITORY / "artifacts"
 
 # One session of gimp-console does all calls that need no window; the tests then look at what it left.
-CALLS = SHARED + """
+CALLS = (
+    SHARED
+    + """
 def case(name, image, drawables, **wishes):
     before = describe(image)
     status, message = recolor(image, drawables, **wishes)
@@ -175,6 +177,7 @@ end_worker()
 case("repaired", image, [image.get_layers()[0]], shade="blue")
 RESULT["left over"] = glob.glob(HOME + "/.cache/hair-recolor/worker/exchange-*")
 """
+)
 
 
 @pytest.fixture(scope="module", params=harness.wanted_series())
@@ -251,7 +254,10 @@ def test_source_layer_is_untouched(gimp, calls, astronaut):
 
 def test_run_with_last_values(calls):
     assert calls["last values"]["status"] == "success"
-    assert [layer["name"] for layer in calls["last values"]["after"][:2]] == ["Hair recolor (blue)", "Hair recolor (copper)"]
+    assert [layer["name"] for layer in calls["last values"]["after"][:2]] == [
+        "Hair recolor (blue)",
+        "Hair recolor (copper)",
+    ]
 
 
 def test_custom_colour_at_part_strength(gimp, calls, hair, astronaut):
@@ -301,7 +307,10 @@ def test_other_precisions(gimp, calls, precision, session):
     layer, mask = pixels(gimp, f"{precision}-layer", 4, np.float32), pixels(gimp, f"{precision}-mask", 1, np.float32)
     assert np.abs(mask - hair.matte).max() <= 1 / 255
     if precision == "adobe":  # GIMP blends the image's own values, which are not the sRGB ones that are read here
-        assert np.abs(flat - source)[mask == 0].max() <= 1 / 255 and np.abs(flat - layer[..., :3])[mask == 1].max() <= 1 / 255
+        assert (
+            np.abs(flat - source)[mask == 0].max() <= 1 / 255
+            and np.abs(flat - layer[..., :3])[mask == 1].max() <= 1 / 255
+        )
     else:
         assert_blend(flat, source, layer[..., :3], mask, precision == "linear")
 
@@ -418,7 +427,11 @@ def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
             time.sleep(0.3)
         time.sleep(1.5)
         window.screenshot(shots / "result.png")
-        found = remote.call("image = Gimp.get_images()[0]; RESULT['layers'] = describe(image); dump_flat(image, HOME + '/shown.raw')".replace("HOME", repr(str(gimp.home))))
+        found = remote.call(
+            "image = Gimp.get_images()[0]; RESULT['layers'] = describe(image); dump_flat(image, HOME + '/shown.raw')".replace(
+                "HOME", repr(str(gimp.home))
+            )
+        )
         assert found["layers"][0]["name"] == "Hair recolor (strawberry-blond)" and found["layers"][0]["mask"]
         shown = pixels(gimp, "shown", 3).astype(int)
         assert np.abs(shown - astronaut)[20:90, 180:280].mean() > 10
@@ -426,7 +439,11 @@ def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
         window.xdo("windowactivate", "--sync", number)
         window.key("ctrl+z")
         time.sleep(1)
-        after = remote.call("image = Gimp.get_images()[0]; RESULT['layers'] = describe(image); dump_flat(image, HOME + '/shown.raw')".replace("HOME", repr(str(gimp.home))))
+        after = remote.call(
+            "image = Gimp.get_images()[0]; RESULT['layers'] = describe(image); dump_flat(image, HOME + '/shown.raw')".replace(
+                "HOME", repr(str(gimp.home))
+            )
+        )
         assert after["layers"] == before
         np.testing.assert_array_equal(pixels(gimp, "shown", 3), astronaut)
 

@@ -1,0 +1,134 @@
+"""A request's wishes and its files: raw pixels and masks in the private directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .errors import RequestError
+from .image import Photo, from_float, strips
+from .session import DEVICES
+from .shades import find_shade
+
+PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
+LARGEST_SIDE = 524288  # GIMP's own limit
+
+
+def check_request(request: dict, directory: Path) -> dict:
+    """The request with files as paths and the shade found. Raises RequestError or ShadeError for anything amiss."""
+    if request.get("type") != "recolor":
+        raise RequestError(f"The worker does not know the request {request.get('type')!r}: update the plug-in.")
+    try:
+        shade = request["shade"]
+        if isinstance(shade, list):
+            shade = "#%02x%02x%02x" % tuple(round(255 * min(max(float(v), 0.0), 1.0)) for v in shade)
+        wish = {
+            "width": int(request["width"]),
+            "height": int(request["height"]),
+            "format": PIXEL_TYPES[request["format"]],
+            "mask_format": PIXEL_TYPES[request["mask_format"]],
+            "pixels": exchange_file(directory, request["pixels"]),
+            "limits": [exchange_file(directory, name) for name in request["limits"]],
+            "layer_out": exchange_file(directory, request["layer_out"]),
+            "mask_out": exchange_file(directory, request["mask_out"]),
+            "shade": find_shade(str(shade)),
+            "strength": float(request["strength"]),
+            "device": str(request["device"]),
+            "force": bool(request["force"]),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"The request to the worker is incomplete or malformed ({error!r}): update the plug-in."
+        ) from error
+    if not (0 < wish["width"] <= LARGEST_SIDE and 0 < wish["height"] <= LARGEST_SIDE):
+        raise RequestError(
+            f"A layer of {wish['width']}x{wish['height']} pixels cannot be recoloured: sides must be 1 to {LARGEST_SIDE}."
+        )
+    if not 0 <= wish["strength"] <= 1:
+        raise RequestError(f"A strength of {wish['strength']} is not possible: give a number from 0 to 1.")
+    if wish["device"] not in DEVICES:
+        raise RequestError(f"There is no device {wish['device']!r}: choose one of {', '.join(DEVICES)}.")
+    return wish
+
+
+def exchange_file(directory: Path, name: object) -> Path:
+    """The path of a file of a request. Raises RequestError for any name that leads out of the directory."""
+    if not isinstance(name, str) or not re.fullmatch(r"exchange-[A-Za-z0-9_-]{1,64}", name):
+        raise RequestError(f"The file name {name!r} is not one of the exchange directory: update the plug-in.")
+    return directory / name
+
+
+def read_pixels(path: Path, width: int, height: int, dtype: type) -> Photo:
+    """Raw RGBA pixels, row by row -> Photo. Raises RequestError if the file's size is not what the numbers say."""
+    rgba = _map_file(path, (height, width, 4), dtype)
+    alpha = np.array(rgba[..., 3])
+    opaque = (alpha == alpha.dtype.type(1 if dtype is np.float32 else np.iinfo(dtype).max)).all()
+    rgb = np.ascontiguousarray(rgba[..., :3])
+    if dtype is np.float32:  # a layer may hold anything; the pipeline needs numbers
+        np.nan_to_num(rgb, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        np.nan_to_num(alpha, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return Photo(rgb, None if opaque else alpha)
+
+
+def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
+    """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
+    for path in limits:
+        matte = matte * np.clip(_map_file(path, matte.shape, np.float32), 0, 1)
+    return matte
+
+
+def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
+    """Matte -> raw file of uint8 or float32, row by row."""
+    with _create(path) as file:
+        for rows in strips(*matte.shape):
+            file.write(np.ascontiguousarray(from_float(matte[rows], dtype)).data)
+
+
+def write_pixels(path: Path, rgb: np.ndarray, alpha: np.ndarray | None, report: Callable[[float], None]) -> None:
+    """Recoloured RGB with the photo's own alpha -> raw RGBA file, row by row."""
+    height, width = rgb.shape[:2]
+    full = rgb.dtype.type(1 if rgb.dtype == np.float32 else np.iinfo(rgb.dtype).max)
+    with _create(path) as file:
+        for rows in strips(height, width):
+            strip = np.empty((rows.stop - rows.start, width, 4), rgb.dtype)
+            strip[..., :3] = rgb[rows]
+            strip[..., 3] = full if alpha is None else alpha[rows]
+            file.write(strip.data)
+            report(rows.stop / height)
+
+
+def hash_pixels(photo: Photo, report: Callable[[float, str], None]) -> bytes:
+    """A digest of size, type and pixels: equal photos have equal hair."""
+    digest = hashlib.blake2b(repr((photo.rgb.shape, photo.rgb.dtype.str, photo.alpha is None)).encode())
+    for rows in strips(photo.height, photo.width):
+        report(0.0, "Reading the layer")
+        digest.update(photo.rgb[rows].data)
+        if photo.alpha is not None:
+            digest.update(photo.alpha[rows].data)
+    return digest.digest()
+
+
+def _map_file(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    try:
+        size = path.lstat().st_size
+        expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if path.is_symlink() or size != expected:
+            raise RequestError(f"{path.name} has {size} bytes where {expected} were announced: run the filter again.")
+        return np.fromfile(path, dtype).reshape(shape)
+    except OSError as error:
+        raise RequestError(f"{path.name} cannot be read ({error.strerror}): run the filter again.") from error
+
+
+def _create(path: Path):
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        return os.fdopen(os.open(path, flags, 0o600), "wb")
+    except OSError as error:
+        raise RequestError(
+            f"{path.name} cannot be written ({error.strerror}): check the free space of {path.parent}."
+        ) from error
