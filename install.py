@@ -87,13 +87,12 @@ def install():
     version = product_version()
     print(f"Hair Recolor {version}")
     runtime = choose_runtime()
-    python = make_environment(record, data_folder() / "venv", [sys.executable], SOURCE, [runtime])
+    python = make_environment(record, data_folder() / "venv", [runtime])
     profiles = find_profiles()
     for profile in profiles:
         profile_python = python
         if profile.flatpak:
-            sandboxed = ["flatpak", "run", "--command=python3", FLATPAK_GIMP]
-            profile_python = make_environment(record, data_folder() / "venv-flatpak", sandboxed, SOURCE, ["cpu"])
+            profile_python = make_environment(record, data_folder() / "venv-flatpak", ["cpu"], flatpak=True)
         put_plugin(record, profile, profile_python, version)
         print(f"Plug-in: {profile.plugin}")
     private = load_client().private_path()
@@ -148,46 +147,57 @@ class Record:
             part.replace(self.path)
 
 
-def make_environment(record, folder, base_python, source, extras):
-    """A virtual environment with the product and its dependencies; returns its Python. Repairs what is there."""
+def make_environment(record, folder, extras, flatpak=False):
+    """A virtual environment with the product and its dependencies; returns its Python. Repairs what is there.
+
+    flatpak: made with the Python of GIMP's sandbox, and every command for it runs in there.
+    """
     record.make_folder(folder.parent)
     record.note_tree(folder)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists() or run_quietly([python, "-I", "-c", "import pip"]).returncode != 0:
+    if not works(python, flatpak):
         shutil.rmtree(folder, ignore_errors=True)
         print(f"Making the environment in {folder} …", flush=True)
-        made = run_quietly([*base_python, "-m", "venv", folder])
+        base = "python3" if flatpak else sys.executable
+        made = run_quietly([*program(base, flatpak), "-m", "venv", folder])
         if made.returncode != 0:
-            hint = (
-                "install the package python3-venv"
-                if "ensurepip" in made.stdout
-                else "check permissions and free disk space"
-            )
+            missing = "ensurepip" in made.stdout
+            hint = "install the package python3-venv" if missing else "check permissions and free disk space"
             raise InstallError(
                 f"Python could not make an environment in {folder}: {hint}, then run this again.\n{tail(made.stdout)}"
             )
     print(f"Installing ONNX Runtime ({extras[0]} build) and what else is needed …", flush=True)
-    installed = pip_install(python, f"{source}[{','.join(extras)}]")
+    installed = pip_install(python, flatpak, f"{SOURCE}[{','.join(extras)}]")
     if installed.returncode != 0 and "cuda" in extras:
         print("The GPU build could not be installed; the CPU build takes its place.")
         extras = ["cpu" if extra == "cuda" else extra for extra in extras]
-        installed = pip_install(python, f"{source}[{','.join(extras)}]")
+        installed = pip_install(python, flatpak, f"{SOURCE}[{','.join(extras)}]")
     if installed.returncode != 0:
         raise InstallError(
             "The packages could not be installed: check the network connection (behind a proxy, set HTTPS_PROXY) "
             f"and free disk space, then run this again.\n{tail(installed.stdout)}"
         )
     # The version number does not tell one state of the source from another, so the product itself is put in anew.
-    renewed = pip_install(python, "--force-reinstall", "--no-deps", str(source))
+    renewed = pip_install(python, flatpak, "--force-reinstall", "--no-deps", str(SOURCE))
     if renewed.returncode != 0:
         raise InstallError(
-            f"The product could not be installed from {source}: download it again.\n{tail(renewed.stdout)}"
+            f"The product could not be installed from {SOURCE}: download it again.\n{tail(renewed.stdout)}"
         )
     return python
 
 
-def pip_install(python, *what):
-    return run_quietly([python, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *what])
+def program(name, flatpak):
+    """The command that starts a program, in GIMP's sandbox or outside."""
+    return ["flatpak", "run", f"--command={name}", FLATPAK_GIMP] if flatpak else [str(name)]
+
+
+def works(python, flatpak):
+    return run_quietly([*program(python, flatpak), "-I", "-c", "import pip"]).returncode == 0
+
+
+def pip_install(python, flatpak, *what):
+    pip = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    return run_quietly([*program(python, flatpak), *pip, *what])
 
 
 def choose_runtime():
@@ -326,13 +336,7 @@ def fetch_astronaut(python, folder):
 
 def run_tests(arguments):
     """All tests, in an environment of their own beside this file; the user's GIMP is not touched."""
-    python = make_environment(
-        Record(SOURCE / ".venv-test"),
-        SOURCE / ".venv-test" / "venv",
-        [sys.executable],
-        SOURCE,
-        [choose_runtime(), "test"],
-    )
+    python = make_environment(Record(SOURCE / ".venv-test"), SOURCE / ".venv-test" / "venv", [choose_runtime(), "test"])
     # Not "python -m pytest", which would put the source before the installed product.
     pytest = python.parent / ("pytest.exe" if os.name == "nt" else "pytest")
     return subprocess.run([str(pytest), *arguments], cwd=SOURCE).returncode
@@ -404,6 +408,9 @@ def stop_worker():
 
 
 def run_quietly(command):
+    """Run a command to its end; what it says, errors included, is in `stdout`. A program that is not there has failed."""
+    if not shutil.which(str(command[0])):
+        return subprocess.CompletedProcess(command, 127, f"{command[0]} was not found")
     return subprocess.run(
         [str(part) for part in command],
         stdin=subprocess.DEVNULL,

@@ -148,6 +148,23 @@ def test_profiles_of_every_kind_are_found(tmp_path, monkeypatch):
     ]
 
 
+def test_flatpak_gets_an_environment_of_its_own(tmp_path):
+    """With a stand-in for Flatpak that runs programs outside; what the real sandbox shows is not tried here."""
+    home, programs = tmp_path / "home", tmp_path / "bin"
+    plugins = home / ".var/app/org.gimp.GIMP/config/GIMP/3.0/plug-ins"
+    plugins.mkdir(parents=True)
+    programs.mkdir()
+    stand_in = '[ "$1" = run ] && [ "$3" = org.gimp.GIMP ] || exit 9\nname=${2#--command=}; shift 3\n'
+    stand_in += f'[ "$name" = python3 ] && name="{sys.executable}"\nexec "$name" "$@"'
+    (programs / "flatpak").write_text(f"#!/bin/sh\n{stand_in}\n")
+    (programs / "flatpak").chmod(0o755)
+    done = run_installer(home, PATH=f"{programs}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    settings = json.loads((plugins / "hair_recolor/settings.json").read_text())
+    assert settings["python"] == str(home / ".local/share/hair-recolor/venv-flatpak/bin/python")
+    assert subprocess.run([settings["python"], "-I", "-m", "hairmask_core", "info"], capture_output=True).returncode == 0
+
+
 @pytest.mark.parametrize(("answer", "runtime"), [("exit 0", "cuda"), ("exit 9", "cpu")])
 def test_gpu_build_only_where_a_driver_answers(tmp_path, monkeypatch, answer, runtime):
     (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{answer}\n")

@@ -134,6 +134,12 @@ case("empty", image, [layer], force=True)
 layer.fill(Gimp.FillType.WHITE)
 case("no hair", image, [layer])
 case("forced", image, [layer], force=True)
+for name, width, height in (("thin", 1, 4000), ("dot", 1, 1)):
+    image = Gimp.Image.new(width, height, Gimp.ImageBaseType.RGB)
+    layer = Gimp.Layer.new(image, "pixels", width, height, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+    image.insert_layer(layer, None, 0)
+    layer.fill(Gimp.FillType.WHITE)
+    case(name, image, [layer], force=True)
 image = load(HOME + "/portrait.png")
 twice = image.get_layers()[0].copy()
 image.insert_layer(twice, None, 0)
@@ -351,6 +357,12 @@ def test_gimp_replaces_an_unknown_shade_by_the_default(calls):
 def test_force_adds_the_layer_without_hair(calls):
     assert calls["forced"]["status"] == "success"
     assert [layer["name"] for layer in calls["forced"]["after"]] == ["Hair recolor (copper)", "nothing"]
+
+
+@pytest.mark.parametrize(("name", "size"), [("thin", [1, 4000]), ("dot", [1, 1])])
+def test_layers_of_one_pixel_width(calls, name, size):
+    assert calls[name]["status"] == "success", calls[name]
+    assert calls[name]["after"][0]["size"] == size and calls[name]["after"][0]["mask"]
 
 
 def test_it_works_again_after_the_repair_and_leaves_no_files(calls):
