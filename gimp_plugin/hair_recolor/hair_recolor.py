@@ -220,8 +220,11 @@ def chosen_shade(config):
     shade = config.get_property("shade")
     if shade != CUSTOM:
         return shade
-    encoded = config.get_property("color").get_bytes(Babl.format("R'G'B' float"))
-    return list(struct.unpack("3f", encoded.get_data()))
+    encoded = config.get_property("color").get_bytes(Babl.format("R'G'B'A float"))
+    red, green, blue, alpha = struct.unpack("4f", encoded.get_data())
+    if alpha == 0:  # what GIMP passes on where a script has not set the color
+        raise Problem("The shade is custom, but no color is given: set the argument color as well.")
+    return [red, green, blue]
 
 
 def choose_transport(image):
@@ -292,6 +295,8 @@ def add_masked_layer(image, source, name, transport, files):
     # Blend as the mask says, on the values that the user sees: (1-p)*original + p*recolored.
     layer.set_composite_space(Gimp.LayerColorSpace.RGB_NON_LINEAR)
     layer.set_visible(source.get_visible())
+    _, left, top = source.get_offsets()
+    layer.set_offsets(left, top)  # before it joins: in a group of locked position it could not move any more
     write_buffer(layer, transport["pixels"], files["layer_out"], (done, 0.95))
     mask = layer.create_mask(Gimp.AddMaskType.BLACK)
     write_buffer(mask, transport["mask"], files["mask_out"], (0.95, 1.0))
@@ -299,8 +304,6 @@ def add_masked_layer(image, source, name, transport, files):
     image.undo_group_start()
     try:
         image.insert_layer(layer, source.get_parent(), image.get_item_position(source))
-        _, left, top = source.get_offsets()
-        layer.set_offsets(left, top)
         layer.add_mask(mask)
         image.set_selected_layers([layer])
     finally:

@@ -5,7 +5,7 @@
 set -euo pipefail
 dir=${1:?usage: build_root.sh DIR SUITE} suite=${2:?usage: build_root.sh DIR SUITE}
 mkdir -p "$dir"; dir=$(cd "$dir" && pwd -P)
-ready=$dir/.ready
+ready=$dir/.ready building=$dir.building
 
 mount_system() {
   mountpoint -q "$dir/proc" || mount -t proc proc "$dir/proc"
@@ -31,6 +31,12 @@ mirror=$(sed -n 's/^URIs: *//p' "$sources" 2>/dev/null | head -n 1)
 script=/usr/share/debootstrap/scripts/$suite
 [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
 
+# Remove only what an earlier run of this script left half-built.
+if [ -n "$(ls -A "$dir")" ] && [ ! -e "$building" ]; then
+  echo "$dir has something else in it: empty it or name another folder." >&2; exit 1
+fi
+touch "$building"
+
 # Never remove anything while the machine's own /dev hangs in there.
 unmount_all
 rm -rf --one-file-system "${dir:?}"; mkdir -p "$dir"
@@ -42,4 +48,4 @@ chroot "$dir" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -q && apt
   gimp gir1.2-gimp-3.0 gir1.2-gtk-3.0 python3 python3-gi python3-gi-cairo python3-venv \
   xvfb xdotool openbox x11-utils imagemagick dbus fonts-dejavu-core adwaita-icon-theme && apt-get clean'
 chroot "$dir" gimp --version
-touch "$ready"
+touch "$ready"; rm "$building"

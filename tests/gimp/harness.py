@@ -85,7 +85,8 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
     shutil.rmtree(gimp.on_host(gimp.home), ignore_errors=True)
     gimp.on_host(gimp.home / "run").mkdir(parents=True, mode=0o700)
     gimp.on_host(gimp.profile).mkdir(parents=True)
-    (gimp.on_host(gimp.profile) / "gimprc").write_text(QUIET)
+    version = run(gimp, ["gimp", "--version"]).split()[-1]
+    (gimp.on_host(gimp.profile) / "gimprc").write_text(QUIET + f'(config-version "{version}")\n')  # else it says welcome
     return gimp
 
 

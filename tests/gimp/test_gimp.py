@@ -62,7 +62,9 @@ image.insert_layer(group, None, 0)
 layer = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(HOME + "/portrait.png"))
 image.insert_layer(layer, group, 0)
 layer.add_alpha()
+group.set_lock_position(False)
 layer.set_offsets(-40, 25)
+group.set_lock_position(True)
 layer.set_opacity(60)
 above = Gimp.Layer.new(image, "above", 10, 10, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
 image.insert_layer(above, group, 0)
@@ -118,6 +120,8 @@ for name in ("u16", "linear", "float", "adobe"):
     dump(image.get_layers()[1], "R'G'B'A float", f"{HOME}/{name}-source.raw")
 
 # What cannot be recolored.
+image = load(HOME + "/portrait.png")
+case("no color", image, [image.get_layers()[0]], shade="custom")
 image = load(HOME + "/portrait.png")
 image.convert_grayscale()
 case("gray", image, [image.get_layers()[0]])
@@ -335,6 +339,7 @@ def test_strength_zero_loses_nothing(gimp, calls, precision):
         ("locked", "unlock its pixels"),
         ("empty", "is empty"),
         ("no hair", "No hair was found"),
+        ("no color", "no color is given"),
         ("two layers", "Select one layer"),
         ("no settings", "run python3 install.py"),
         ("no python", "install.py'"),
