@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--long-side", type=int, required=True, help="working scale in pixels that goes into the card")
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets, for the figures")
     parser.add_argument("--out", type=Path, default=Path("models"))
-    parser.add_argument("--training", default="", help="how it was trained, for the card")
+    parser.add_argument("--training", default="", help="how it was trained, in words, for the card")
     args = parser.parse_args()
 
     cv2.setNumThreads(2)
@@ -128,7 +128,7 @@ def main() -> None:
             "scale": 2.0,
         },
         "output": "hair probability, NCHW, float32, 0 to 1, the size of the input",
-        "training": f"{args.training} {state['step']} steps in the last phase".strip(),
+        "training": args.training,
         "training_data": sorted(SET_WEIGHTS),
         "licence": TERMS,
     }
