@@ -16,7 +16,7 @@ from .session import open_session
 from .shades import find_shade
 
 SHADES = ("copper", "platinum", "burgundy", "blue", "black", "lavender")
-TILE_SIDE = 512  # pixels
+TILE_SIDE = 384  # pixels
 GAP = 8
 
 
