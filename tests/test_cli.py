@@ -289,8 +289,9 @@ def test_examples_in_the_help_parse():
     assert parsed >= 10
 
 
-@pytest.mark.parametrize("name", ["coffee", "rocket"])
-def test_photos_of_things_have_little_hair(tmp_path, name):
+@pytest.mark.parametrize("name", ["rocket", "chelsea", "brick", "grass"])
+def test_a_rocket_a_cat_bricks_and_grass_have_no_hair(tmp_path, name):
     Image.fromarray(getattr(skimage.data, name)()).save(tmp_path / "thing.png")
+    assert main(["mask", str(tmp_path / "thing.png"), "-o", str(tmp_path / "m.png")]) == 3
     main(["mask", str(tmp_path / "thing.png"), "--force", "-o", str(tmp_path / "m.png")])
     assert (cv2.imread(str(tmp_path / "m.png"), 0) >= 128).mean() < 0.01
