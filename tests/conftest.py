@@ -10,9 +10,6 @@ from PIL import Image
 from hairmask_core.models import choose_card
 from hairmask_core.session import open_session
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
 @pytest.fixture(scope="session")
 def astronaut() -> np.ndarray:
     """NASA's portrait of Eileen Collins, (512, 512, 3) uint8."""

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
 from hairmask_core import __version__
 from hairmask_core.image import read_photo
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 import install  # noqa: E402
 

@@ -10,16 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 
 from hairmask_core import __version__
 from hairmask_core.image import Photo
 from hairmask_core.pipeline import find_hair, recolor_photo
 from hairmask_core.shades import find_shade
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "gimp_plugin" / "hair_recolor"))
 import worker_client  # noqa: E402
 

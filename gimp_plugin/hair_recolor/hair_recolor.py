@@ -97,9 +97,7 @@ def run(procedure, run_mode, image, drawables, config, data):
     except (Problem, worker_client.WorkerError) as problem:
         return fail(procedure, str(problem))
     except OSError as error:
-        return fail(
-            procedure, f"The layer's pixels could not be exchanged ({error.strerror}): check the free disk space."
-        )
+        return fail(procedure, f"The layer's pixels could not be exchanged ({error}): check the free disk space.")
     except MemoryError:
         return fail(
             procedure, "There is not enough memory for this layer: close other programs or scale the layer down."
@@ -125,12 +123,14 @@ def read_shades():
 
 def check_layer(image, drawables):
     """The one layer to work on. Raises Problem for anything that cannot be recolored."""
-    if len(drawables) != 1 or not isinstance(drawables[0], Gimp.Layer):
-        raise Problem("Select one layer, not a mask, a channel or several layers, then run Recolor again.")
-    layer = drawables[0]
+    layer = drawables[0] if len(drawables) == 1 else None
+    if isinstance(layer, Gimp.LayerMask):  # after a first run the mask is active, ready to be painted on
+        layer = Gimp.Layer.from_mask(layer)
+    if not isinstance(layer, Gimp.Layer):
+        raise Problem("Select one layer, not a channel or several layers, then run Recolor again.")
     if image.get_base_type() != Gimp.ImageBaseType.RGB:
         raise Problem(
-            "The image is not in RGB mode, so its hair cannot take a colour: choose Image > Mode > RGB (Image → Mode → RGB) first."
+            "The image is not in RGB mode, so its hair cannot take a colour: choose Image → Mode → RGB first."
         )
     if image.get_floating_sel() is not None:
         raise Problem("There is a floating selection: anchor it (Layer > Anchor Layer), then run Recolor again.")

@@ -50,6 +50,9 @@ dump_case("plain", image, image.get_layers()[0])
 # With the last values; those of calls without a dialog do not count, so these are the defaults.
 case("last values", image, [image.get_layers()[1]], mode=Gimp.RunMode.WITH_LAST_VALS)
 
+# With a mask selected, as it is right after a run: the layer that it belongs to is meant.
+case("mask selected", image, [image.get_layers()[0].get_mask()], shade="red")
+
 # A custom colour at part strength.
 image = load(HOME + "/portrait.png")
 layer = case("custom", image, [image.get_layers()[0]], shade="custom", color=Gegl.Color.new("#7a3422"), strength=0.5)
@@ -267,6 +270,12 @@ def test_run_with_last_values(calls):
         "Hair recolor (blue)",
         "Hair recolor (copper)",
     ]
+
+
+def test_a_selected_mask_means_its_layer(calls):
+    before, after = calls["mask selected"]["before"], calls["mask selected"]["after"]
+    assert calls["mask selected"]["status"] == "success", calls["mask selected"]
+    assert after[1:] == before and after[0]["name"] == "Hair recolor (red)"
 
 
 def test_custom_colour_at_part_strength(gimp, calls, hair, astronaut):
