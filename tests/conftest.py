@@ -10,6 +10,7 @@ from PIL import Image
 from hairmask_core.models import choose_card
 from hairmask_core.session import open_session
 
+
 @pytest.fixture(scope="session")
 def astronaut() -> np.ndarray:
     """NASA's portrait of Eileen Collins, (512, 512, 3) uint8."""

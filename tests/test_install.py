@@ -162,7 +162,9 @@ def test_flatpak_gets_an_environment_of_its_own(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     settings = json.loads((plugins / "hair_recolor/settings.json").read_text())
     assert settings["python"] == str(home / ".local/share/hair-recolor/venv-flatpak/bin/python")
-    assert subprocess.run([settings["python"], "-I", "-m", "hairmask_core", "info"], capture_output=True).returncode == 0
+    assert (
+        subprocess.run([settings["python"], "-I", "-m", "hairmask_core", "info"], capture_output=True).returncode == 0
+    )
 
 
 @pytest.mark.parametrize(("answer", "runtime"), [("exit 0", "cuda"), ("exit 9", "cpu")])

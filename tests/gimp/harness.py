@@ -86,7 +86,9 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
     gimp.on_host(gimp.home / "run").mkdir(parents=True, mode=0o700)
     gimp.on_host(gimp.profile).mkdir(parents=True)
     version = run(gimp, ["gimp", "--version"]).split()[-1]
-    (gimp.on_host(gimp.profile) / "gimprc").write_text(QUIET + f'(config-version "{version}")\n')  # else it says welcome
+    (gimp.on_host(gimp.profile) / "gimprc").write_text(
+        QUIET + f'(config-version "{version}")\n'
+    )  # else it says welcome
     return gimp
 
 

@@ -1,0 +1,90 @@
+"""From photo to recoloured photo: what holds for the whole way."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from hairmask_core.errors import Cancelled, ModelError, NoHairError
+from hairmask_core.image import Photo
+from hairmask_core.pipeline import find_hair, recolor_photo, require_hair
+from hairmask_core.segment import segment
+
+
+def test_found_where_it_is_and_nowhere_else(astronaut, session):
+    hair = find_hair(Photo(astronaut), session)
+    require_hair(hair)
+    assert hair.matte.shape == (512, 512) and hair.matte.dtype == np.float32
+    assert 0.03 < hair.share < 0.05
+    rows, columns = np.nonzero(hair.matte > 0.5)
+    assert 10 < rows.min() < 30 and 120 < rows.max() < 140 and 150 < columns.min() < 165 and 295 < columns.max() < 310
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_every_depth_finds_the_same(astronaut, session, dtype):
+    deep = astronaut.astype(np.uint16) * 257 if dtype is np.uint16 else astronaut.astype(np.float32) / 255
+    difference = find_hair(Photo(deep), session).matte - find_hair(Photo(astronaut), session).matte
+    assert np.abs(difference).max() < 0.02  # 8-bit proxies are rounded to 8 bits
+
+
+def test_sizes_of_one_photo_agree(astronaut, session):
+    small = find_hair(Photo(astronaut[::2, ::2].copy()), session)
+    large = find_hair(Photo(astronaut.repeat(3, 0).repeat(3, 1)), session)
+    assert small.share == pytest.approx(large.share, rel=0.1)
+
+
+def test_what_lies_under_transparency_does_not_matter(astronaut, session):
+    alpha = np.full((512, 512), 255, np.uint8)
+    alpha[:, 320:] = 0
+    other = astronaut.copy()
+    other[:, 330:] = np.random.default_rng(11).integers(0, 256, (512, 182, 3), np.uint8)
+    mattes = [find_hair(Photo(rgb, alpha), session, refined=False).matte[:, :320] for rgb in (astronaut, other)]
+    np.testing.assert_allclose(*mattes, atol=1e-3)
+
+
+def test_transparent_photo_is_said_to_be_empty(astronaut, session):
+    with pytest.raises(NoHairError, match="fully transparent"):
+        find_hair(Photo(astronaut, np.zeros((512, 512), np.uint8)), session)
+
+
+def test_photo_without_hair(session):
+    hair = find_hair(Photo(skimage.data.rocket()), session)
+    assert not hair.found
+    with pytest.raises(NoHairError, match="No hair was found"):
+        require_hair(hair)
+
+
+def test_it_can_be_stopped_at_every_report(astronaut, session):
+    large = Photo(np.tile(astronaut, (4, 4, 1)))
+    count = 0
+
+    def run(stop_at):
+        nonlocal count
+        count = 0
+
+        def report(fraction, text):
+            nonlocal count
+            assert 0 <= fraction <= 1 and text
+            count += 1
+            if count == stop_at:
+                raise Cancelled
+
+        hair = find_hair(large, session, report=report)
+        recolor_photo(large, hair, (0.5, 0.2, 0.1), report=report)
+
+    run(0)
+    assert count >= 8
+    for stop_at in range(1, count + 1):
+        with pytest.raises(Cancelled):
+            run(stop_at)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_gives_no_numbers_is_said_to(session, value):
+    class Broken:
+        card = session.card
+
+        def run(self, x):
+            return np.full((1, 1, *x.shape[2:]), value, np.float32)
+
+    with pytest.raises(ModelError, match="no usable probability map"):
+        segment(np.zeros((64, 64, 3), np.float32), Broken())
