@@ -127,10 +127,12 @@ def info_command(args) -> int:
     print(f"\nModels in {models_folder()}:")
     for card in find_cards():
         print(f"  {card.name}{' (default)' if card.default else ''}: {card.details.get('description', card.task)}")
-        for key in ("parameters", "licence", "training_data", "accuracy"):
-            if key in card.details:
-                value = card.details[key]
-                print(f"    {key.replace('_', ' ')}: {value if isinstance(value, (str, int)) else json.dumps(value)}")
+        figures = card.details.get("accuracy", {})
+        ious = ", ".join(f"{name} {figures[name]['iou']:.3f}" for name in figures if "iou" in figures[name])
+        print(f"    file: {card.path.name}, {card.details.get('megabytes')} MB, {card.details.get('parameters')} parameters")
+        print(f"    mean IoU on validation photos: {ious}")
+        print(f"    training data: {', '.join(card.details.get('training_data', []))}")
+        print(f"    licence: {card.details.get('licence')}")
     session = open_session(choose_card(), args.device)
     print(f"\nDevice: {session.device}. {reason_for_device(session, args.device)}")
     return 0
@@ -144,7 +146,10 @@ def reason_for_device(session: Session, wish: str) -> str:
         return f"It was asked for, and {session.card.name} ran on it."
     others = [device for device in available_devices() if device != session.device]
     if session.device == "cpu":
-        return "This build of ONNX Runtime has no provider for a GPU here; a small network needs none."
+        return (
+            "This build of ONNX Runtime has no provider for a GPU; a network of this size is quick without. "
+            "For an NVIDIA GPU, run python3 install.py again once its driver is installed."
+        )
     return f"It is the first of the available devices that ran {session.card.name}; also there: {', '.join(others)}."
 
 
