@@ -107,13 +107,14 @@ def lightness_curve(hair: float, shade: float) -> np.ndarray:
 
     hair, shade: OKLab lightness, 0…1. Returns (CURVE_SIZE,) float32: new lightness at inputs 0…1.
 
-    Below the median the slope keeps local contrast while lifting and follows the multiplication of
-    reflectance while darkening; above it the curve bends towards white, so that highlights stay
-    highlights. Monotone cubic through three knots (Fritsch, Carlson 1980).
+    The slope at the median lies between an even shift (1) and the multiplication of reflectance
+    (shade / hair): their geometric mean, so that shadows between strands stay deep in both directions
+    and noise in black hair is not blown up. Above the median the curve bends towards white, so that
+    highlights stay highlights. Monotone cubic through three knots (Fritsch, Carlson 1980).
     """
     hair, shade = min(max(hair, 0.02), 0.98), min(max(shade, 0.02), 0.98)
     ratio = shade / hair
-    slope = min(max(ratio**0.25 if ratio > 1 else ratio**0.5, 0.4), 1.5)
+    slope = min(max(ratio**0.5, 0.4), 2.0)
     bottom = max(0.0, shade - slope * hair)
     top = 1.0 if ratio > 1 else shade + (1 - shade) * 0.8
     below, above = (shade - bottom) / hair, (top - shade) / (1 - hair)
