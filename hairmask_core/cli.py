@@ -129,7 +129,9 @@ def info_command(args) -> int:
         print(f"  {card.name}{' (default)' if card.default else ''}: {card.details.get('description', card.task)}")
         figures = card.details.get("accuracy", {})
         ious = ", ".join(f"{name} {figures[name]['iou']:.3f}" for name in figures if "iou" in figures[name])
-        print(f"    file: {card.path.name}, {card.details.get('megabytes')} MB, {card.details.get('parameters')} parameters")
+        print(
+            f"    file: {card.path.name}, {card.details.get('megabytes')} MB, {card.details.get('parameters')} parameters"
+        )
         print(f"    mean IoU on validation photos: {ious}")
         print(f"    training data: {', '.join(card.details.get('training_data', []))}")
         print(f"    licence: {card.details.get('licence')}")

@@ -173,6 +173,17 @@ def test_a_killed_worker_is_replaced(directory, astronaut):
     assert worker_pid(directory) != first
 
 
+def test_an_endpoint_with_an_old_secret_is_waited_out(directory, astronaut):
+    """A new worker listens at the old one's address for a moment before it replaces the endpoint file."""
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+    endpoint = directory / "endpoint.json"
+    current = endpoint.read_text()
+    endpoint.write_text(json.dumps(json.loads(current) | {"secret": "of a dead worker"}))
+    assert worker_client._try_connect(directory) == (None, None)
+    threading.Timer(1, endpoint.write_text, [current]).start()
+    ask(directory, make_request(directory, with_alpha(astronaut)))
+
+
 def test_a_worker_killed_at_work_is_replaced(directory, astronaut):
     killed = []
 

@@ -124,11 +124,14 @@ def connect(settings, directory):
             if hello.get("protocol") == PROTOCOL and hello.get("version") == settings["version"]:
                 return connection
             with connection:  # left from before an update: it finishes what it does, then makes room
-                _send(connection, {"type": "stop"})
+                _send_stop(connection)
             process = None
         elif process is None:
             process = _start(settings, directory)
-        elif process.poll() not in (None, 0):  # 0: another worker was faster, and will answer
+        elif process.poll() == 0:  # another worker holds the directory: it answers soon, or it is just ending
+            process = None
+            time.sleep(0.2)
+        elif process.poll() is not None:
             raise WorkerError(_cannot_start(settings, _last_words(directory)))
         time.sleep(0.05)
     raise WorkerError(_cannot_start(settings, f"it did not answer within {START_SECONDS} seconds"))
@@ -139,7 +142,7 @@ def stop(directory, seconds=30):
     connection, _ = _try_connect(directory)
     if connection:
         with connection:
-            _send(connection, {"type": "stop"})
+            _send_stop(connection)
         deadline = time.monotonic() + seconds
         while (directory / "endpoint.json").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -165,11 +168,14 @@ def _try_connect(directory):
         connection.connect(address)
         _send(connection, {"type": "hello", "protocol": PROTOCOL, "secret": endpoint["secret"]})
         hello = _receive(connection)
-        connection.settimeout(None)
-        return connection, hello
+        if hello["type"] == "hello":
+            connection.settimeout(None)
+            return connection, hello
     except (OSError, KeyError):  # nobody listens any more, or another program's port by now
-        connection.close()
-        return None, None
+        pass
+    # Or a new worker that has not yet replaced the endpoint file of a dead one, so the secret was the old one.
+    connection.close()
+    return None, None
 
 
 def _start(settings, directory):
@@ -199,6 +205,13 @@ def _last_words(directory):
 def _send(connection, message):
     body = json.dumps(message).encode()
     connection.sendall(struct.pack(">I", len(body)) + body)
+
+
+def _send_stop(connection):
+    try:
+        _send(connection, {"type": "stop"})
+    except OSError:
+        pass  # it ended by itself meanwhile
 
 
 def _receive(connection):
