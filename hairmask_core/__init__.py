@@ -1,4 +1,4 @@
-"""Hair segmentation and recolouring without GIMP and without a display.
+"""Hair segmentation and recoloring without GIMP and without a display.
 
 A photo goes through `image` (decode) -> `segment` (hair probability) -> `refine` (full-resolution
 matte) -> `recolor`; `pipeline` puts these together, `worker` serves it to GIMP, `cli` to the shell.

@@ -233,9 +233,9 @@ def check_output(path: Path, photos: list[Path]) -> None:
 
 def draw_heatmap(photo: Photo, matte: np.ndarray, colormap: str, opacity: float) -> np.ndarray:
     """Probability over the photo: (H, W, 3) uint8. opacity: 0 shows the photo only, 1 the map only."""
-    colours = cv2.applyColorMap(from_float(matte, np.uint8), COLORMAPS[colormap])[..., ::-1]
+    colors = cv2.applyColorMap(from_float(matte, np.uint8), COLORMAPS[colormap])[..., ::-1]
     below = to_float(photo.rgb)
-    return from_float(below + np.float32(opacity) * (to_float(np.ascontiguousarray(colours)) - below), np.uint8)
+    return from_float(below + np.float32(opacity) * (to_float(np.ascontiguousarray(colors)) - below), np.uint8)
 
 
 COLORMAPS = {
@@ -258,7 +258,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole command line with its help."""
     parser = make_parser(
         argparse.ArgumentParser,
-        "Find the hair in photos and recolour it.",
+        "Find the hair in photos and recolor it.",
         """
         hairmask recolor portrait.jpg --shade copper -o copper.png
         hairmask mask portrait.jpg -o mask.png
@@ -285,7 +285,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     recolor = make_parser(
         commands.add_parser,
-        "Recolour the hair in photos.",
+        "Recolor the hair in photos.",
         """
         hairmask recolor portrait.jpg --shade copper -o copper.png
         hairmask recolor portrait.jpg --shade '#7a3422' --strength 0.7 -o auburn.jpg
@@ -297,20 +297,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_photos(recolor)
     recolor.add_argument(
-        "--shade", required=True, metavar="NAME|#rrggbb", help="a named shade (listed below) or any colour"
+        "--shade", required=True, metavar="NAME|#rrggbb", help="a named shade (listed below) or any color"
     )
     recolor.add_argument(
         "--strength", type=share, default=1.0, metavar="0..1", help="how far towards the shade (default 1)"
     )
     recolor.add_argument(
-        "--layer-out", type=Path, metavar="FILE", help="also write the recoloured layer, its alpha the mask"
+        "--layer-out", type=Path, metavar="FILE", help="also write the recolored layer, its alpha the mask"
     )
     recolor.add_argument("--mask-out", type=Path, metavar="FILE", help="also write the mask, 8-bit gray")
     recolor.set_defaults(command=recolor_command)
 
     heatmap = make_parser(
         commands.add_parser,
-        "Draw the hair probability over a photo in colours.",
+        "Draw the hair probability over a photo in colors.",
         """
         hairmask heatmap portrait.jpg -o heat.png
         hairmask heatmap portrait.jpg -o heat.png --colormap viridis --opacity 0.7
@@ -327,7 +327,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"one of {', '.join(sorted(COLORMAPS))} (default turbo)",
     )
     heatmap.add_argument(
-        "--opacity", type=share, default=0.5, metavar="0..1", help="of the colours over the photo (default 0.5)"
+        "--opacity", type=share, default=0.5, metavar="0..1", help="of the colors over the photo (default 0.5)"
     )
     add_device(heatmap)
     heatmap.set_defaults(command=heatmap_command)

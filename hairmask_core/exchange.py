@@ -47,7 +47,7 @@ def check_request(request: dict, directory: Path) -> dict:
         ) from error
     if not (0 < wish["width"] <= LARGEST_SIDE and 0 < wish["height"] <= LARGEST_SIDE):
         raise RequestError(
-            f"A layer of {wish['width']}x{wish['height']} pixels cannot be recoloured: sides must be 1 to {LARGEST_SIDE}."
+            f"A layer of {wish['width']}x{wish['height']} pixels cannot be recolored: sides must be 1 to {LARGEST_SIDE}."
         )
     if not 0 <= wish["strength"] <= 1:
         raise RequestError(f"A strength of {wish['strength']} is not possible: give a number from 0 to 1.")
@@ -90,7 +90,7 @@ def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
 
 
 def write_pixels(path: Path, rgb: np.ndarray, alpha: np.ndarray | None, report: Callable[[float], None]) -> None:
-    """Recoloured RGB with the photo's own alpha -> raw RGBA file, row by row."""
+    """Recolored RGB with the photo's own alpha -> raw RGBA file, row by row."""
     height, width = rgb.shape[:2]
     full = rgb.dtype.type(1 if rgb.dtype == np.float32 else np.iinfo(rgb.dtype).max)
     with _create(path) as file:

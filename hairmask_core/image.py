@@ -44,7 +44,7 @@ class Photo:
 
     rgb: (H, W, 3), uint8, uint16 or float32 (nominal range 0…1), sRGB-encoded.
     alpha: (H, W) of the same dtype, or None where the photo is opaque.
-    icc_profile: the embedded colour profile, passed on to what is written, or None.
+    icc_profile: the embedded color profile, passed on to what is written, or None.
     """
 
     rgb: np.ndarray
@@ -118,9 +118,9 @@ def _decode_deep(path: Path, data: bytes, orientation: int, icc_profile: bytes |
     channels = stored.shape[2]
     stored = ORIENTATIONS.get(orientation, lambda a: a)(stored)
     alpha = np.ascontiguousarray(stored[..., -1]) if channels in (2, 4) else None
-    colour = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
+    color = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
     gray_profile = channels < 3
-    return Photo(np.ascontiguousarray(colour), alpha, None if gray_profile else icc_profile)
+    return Photo(np.ascontiguousarray(color), alpha, None if gray_profile else icc_profile)
 
 
 def _from_pillow(picture: Image.Image) -> Photo:
@@ -129,7 +129,7 @@ def _from_pillow(picture: Image.Image) -> Photo:
     if picture.mode == "CMYK":
         picture, icc_profile = _cmyk_to_rgb(picture, icc_profile), None
     elif picture.mode in ("1", "L", "LA", "I", "I;16", "F", "LAB", "HSV", "YCbCr"):
-        icc_profile = None  # made for another colour model than the RGB that it becomes
+        icc_profile = None  # made for another color model than the RGB that it becomes
     pixels = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
     alpha = np.ascontiguousarray(pixels[..., 3]) if has_alpha else None
     return Photo(np.ascontiguousarray(pixels[..., :3]), alpha, icc_profile)

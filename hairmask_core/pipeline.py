@@ -1,4 +1,4 @@
-"""Photo -> hair mask -> recoloured photo, with progress and cancellation."""
+"""Photo -> hair mask -> recolored photo, with progress and cancellation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_HAIR_SHARE = 0.0005
 class Hair:
     """What was found in one photo.
 
-    matte: (H, W) float32 hair probability, 0…1. tone: the hair's median colour.
+    matte: (H, W) float32 hair probability, 0…1. tone: the hair's median color.
     share: of the working-scale pixels with probability >= 0.5, 0…1.
     """
 
@@ -76,7 +76,7 @@ def require_hair(hair: Hair) -> None:
 def recolor_photo(
     photo: Photo, hair: Hair, shade: tuple[float, float, float], strength: float = 1.0, report: Report = no_report
 ) -> np.ndarray:
-    """The recoloured photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`."""
+    """The recolored photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`."""
     return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
 
 

@@ -1,4 +1,4 @@
-"""Photo + shade -> recoloured photo, defined on every pixel."""
+"""Photo + shade -> recolored photo, defined on every pixel."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LMS_TO_LAB = np.array(
 LAB_TO_LMS = np.linalg.inv(LMS_TO_LAB)
 LMS_TO_RGB = np.linalg.inv(RGB_TO_LMS)
 
-CURVE_SIZE = 1024  # entries of the lightness and colour curves, over OKLab lightness 0…1
-KEPT_VARIATION = 0.3  # share of the hair's own colour variation that stays
+CURVE_SIZE = 1024  # entries of the lightness and color curves, over OKLab lightness 0…1
+KEPT_VARIATION = 0.3  # share of the hair's own color variation that stays
 VARIATION_LIMIT = 0.04  # OKLab chroma at which that variation is compressed to half
 
 
 @dataclass(frozen=True)
 class HairTone:
-    """The middle of the hair's colour in OKLab: lightness 0…1, a and b about -0.4…0.4."""
+    """The middle of the hair's color in OKLab: lightness 0…1, a and b about -0.4…0.4."""
 
     lightness: float
     a: float
@@ -43,11 +43,11 @@ class HairTone:
 
 
 def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
-    """Median OKLab colour of the hair.
+    """Median OKLab color of the hair.
 
     rgb: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability. Pixels with p >= 0.9 count,
     where skin and background hardly mix in; else those with p >= 0.5; else all (the photo is then
-    recoloured as if it were hair).
+    recolored as if it were hair).
     """
     lab = rgb_to_oklab(rgb)
     values = next((lab[p >= level] for level in (0.9, 0.5) if (p >= level).any()), lab.reshape(-1, 3))
@@ -61,7 +61,7 @@ def recolor(
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> np.ndarray:
-    """Every pixel recoloured as if it were hair of the measured tone dyed in the shade.
+    """Every pixel recolored as if it were hair of the measured tone dyed in the shade.
 
     rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. tone: of the photo's hair.
     shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade.
@@ -71,7 +71,7 @@ def recolor(
     Method: in OKLab (Ottosson 2020), lightness goes through a monotone curve that takes the hair's
     median to the shade's (`lightness_curve`); hue is the shade's; chroma follows lightness
     (`color_curve`), fading towards white so that specular highlights stay white. A share of the
-    hair's own colour variation around its median is kept, so that strands stay apart.
+    hair's own color variation around its median is kept, so that strands stay apart.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it must be between 0 and 1.")
@@ -147,7 +147,7 @@ def color_curve(shade: np.ndarray) -> np.ndarray:
         (l / max(lightness, 1e-3)) ** 0.5,
         (np.clip(1 - l, 0, 1) / max(1 - lightness, 1e-3)) ** 0.5,
     )
-    # The largest share of that colour that sRGB can show at each lightness, by bisection.
+    # The largest share of that color that sRGB can show at each lightness, by bisection.
     low, high = np.zeros(CURVE_SIZE), fade
     for _ in range(20):
         middle = (low + high) / 2

@@ -26,7 +26,7 @@ def refine(
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
 
-    Method: guided filter with a colour guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21),
+    Method: guided filter with a color guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21),
     its coefficients fitted on a reduced copy and applied at full resolution (He, Sun 2015, "Fast
     Guided Filter").
     """
@@ -59,7 +59,7 @@ def clear_haze(p: np.ndarray) -> np.ndarray:
 
 
 def guided_filter_coefficients(guide: np.ndarray, target: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
-    """Window-averaged linear coefficients of the colour guided filter.
+    """Window-averaged linear coefficients of the color guided filter.
 
     guide: (h, w, 3) float32. target: (h, w) float32. radius: pixels. epsilon: variance, guide's units².
     Returns (h, w, 4) float32: the filtered target is `(c[..., :3] * guide).sum(-1) + c[..., 3]`.

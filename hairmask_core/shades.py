@@ -1,4 +1,4 @@
-"""Named shades: what they are called and which colour they are. The list itself is `shades.json`."""
+"""Named shades: what they are called and which color they are. The list itself is `shades.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import ShadeError
 
 @dataclass(frozen=True)
 class Shade:
-    """A hair colour. name: as typed by users. label: as shown to them. rgb: sRGB-encoded, each 0…1."""
+    """A hair color. name: as typed by users. label: as shown to them. rgb: sRGB-encoded, each 0…1."""
 
     name: str
     label: str
@@ -27,7 +27,7 @@ def parse_hex(text: str) -> tuple[float, float, float]:
     if len(digits) == 3:
         digits = "".join(2 * digit for digit in digits)
     if not re.fullmatch("[0-9a-fA-F]{6}", digits):
-        raise ShadeError(f"{text!r} is not a colour: write it as #rrggbb, for example #b5592b.")
+        raise ShadeError(f"{text!r} is not a color: write it as #rrggbb, for example #b5592b.")
     return tuple(int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
 
 
@@ -49,4 +49,4 @@ def find_shade(text: str) -> Shade:
     if name in shades:
         return shades[name]
     nearest = difflib.get_close_matches(name, shades, n=1, cutoff=0)
-    raise ShadeError(f"There is no shade {text!r}: the nearest is {nearest[0]!r}, or give a colour as #rrggbb.")
+    raise ShadeError(f"There is no shade {text!r}: the nearest is {nearest[0]!r}, or give a color as #rrggbb.")

@@ -107,7 +107,7 @@ def test_exif_rotated_photo_is_handled_upright(tmp_path, astronaut):
     assert mask[60, 230] > 240 and mask[400, 200] < 15
 
 
-def test_gray_cmyk_and_palette_photos_are_recoloured(tmp_path, astronaut):
+def test_gray_cmyk_and_palette_photos_are_recolored(tmp_path, astronaut):
     picture = Image.fromarray(astronaut)
     picture.convert("L").save(tmp_path / "gray.png")
     picture.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
@@ -132,7 +132,7 @@ def test_heatmap(portrait, tmp_path, astronaut):
         assert main(["heatmap", str(portrait), "-o", str(tmp_path / f"{name}.png"), *options]) == 0
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png").rgb, astronaut)
     viridis = read_photo(tmp_path / "b.png").rgb
-    assert np.abs(viridis[400, 200].astype(int) - (68, 1, 84)).max() < 4  # its colour for 0
+    assert np.abs(viridis[400, 200].astype(int) - (68, 1, 84)).max() < 4  # its color for 0
     assert np.abs(viridis[60, 230].astype(int) - (253, 231, 36)).max() < 12  # and for 1
 
 

@@ -101,7 +101,7 @@ def test_exif_rotated_16_bit_photos_come_upright(tmp_path, orientation):
     )
 
 
-def test_cmyk_jpeg_shows_its_colours(tmp_path):
+def test_cmyk_jpeg_shows_its_colors(tmp_path):
     cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     cmyk.save(tmp_path / "cmyk.jpg", quality=95)
     red = read_photo(tmp_path / "cmyk.jpg").rgb[8, 8].astype(int)
@@ -110,7 +110,7 @@ def test_cmyk_jpeg_shows_its_colours(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp"])
-def test_colour_profile_is_passed_on(tmp_path, ending, dtype):
+def test_color_profile_is_passed_on(tmp_path, ending, dtype):
     if dtype is np.uint16 and ending == "tif":
         return  # OpenCV's TIFF writer takes no profile; 16-bit TIFF goes without
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

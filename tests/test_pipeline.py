@@ -1,4 +1,4 @@
-"""From photo to recoloured photo: what holds for the whole way."""
+"""From photo to recolored photo: what holds for the whole way."""
 
 import numpy as np
 import pytest

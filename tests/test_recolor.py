@@ -1,4 +1,4 @@
-"""OKLab, the curves, and recoloured photos."""
+"""OKLab, the curves, and recolored photos."""
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ from hairmask_core.shades import find_shade, named_shades
         ((0, 0, 1), (0.45201, -0.03246, -0.31153)),
     ],
 )
-def test_oklab_of_known_colours(rgb, lab):
+def test_oklab_of_known_colors(rgb, lab):
     np.testing.assert_allclose(rgb_to_oklab(np.array([[rgb]], np.float32))[0, 0], lab, atol=2e-4)
 
 
@@ -98,7 +98,7 @@ def test_hair_takes_the_shade_and_keeps_its_texture(astronaut, session, shade):
     assert np.corrcoef(*gradients)[0, 1] > 0.85
 
 
-def test_every_pixel_is_recoloured_not_only_hair(astronaut):
+def test_every_pixel_is_recolored_not_only_hair(astronaut):
     tone = measure_tone(astronaut.astype(np.float32) / 255, np.zeros(astronaut.shape[:2], np.float32))
     blue = rgb_to_oklab(recolor(astronaut, tone, (0.1, 0.2, 0.8)))
     middle = (blue[..., 0] > 0.3) & (blue[..., 0] < 0.8)

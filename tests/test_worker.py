@@ -46,7 +46,7 @@ def make_request(directory, rgba, **changes):
 
 
 def ask(directory, request, on_progress=lambda fraction, text: None, settings=SETTINGS):
-    """The worker's result, its recoloured pixels and its mask."""
+    """The worker's result, its recolored pixels and its mask."""
 
     def collect(result):
         return result, *((directory / request[name]).read_bytes() for name in ("layer_out", "mask_out"))
@@ -286,7 +286,7 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
         ({"shade": "coper"}, "nearest is 'copper'"),
         ({"device": "abacus"}, "There is no device 'abacus'"),
         ({"strength": 2}, "A strength of 2.0 is not possible"),
-        ({"width": 0}, "0x512 pixels cannot be recoloured"),
+        ({"width": 0}, "0x512 pixels cannot be recolored"),
         ({"width": 511}, "bytes where"),
         ({"pixels": "../../etc/passwd"}, "not one of the exchange directory"),
         ({"layer_out": "/etc/passwd"}, "not one of the exchange directory"),

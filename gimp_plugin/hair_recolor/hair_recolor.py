@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters > Hair > Recolor for GIMP 3: the current layer's hair in another colour, on a masked layer.
+"""Filters > Hair > Recolor for GIMP 3: the current layer's hair in another color, on a masked layer.
 
 Takes pixels out of GIMP, asks the worker (worker_client.py), and puts the answer in as one undo
 step. Standard library and gi only: GIMP's Python has no numpy, and needs none here.
@@ -56,7 +56,7 @@ class HairRecolor(Gimp.PlugIn):
         procedure.set_menu_label("Recolor…")
         procedure.add_menu_path("<Image>/Filters/Hair")
         procedure.set_documentation(
-            "Change the hair colour",
+            "Change the hair color",
             "Finds the hair in the current layer and adds a recolored layer above it, whose layer mask is the "
             "hair probability. Paint on the mask, change the layer's opacity or mode to refine the result.",
             name,
@@ -70,7 +70,7 @@ class HairRecolor(Gimp.PlugIn):
         for number, (device, label) in enumerate(DEVICES):
             devices.add(device, number, label, "")
         flags = GObject.ParamFlags.READWRITE
-        procedure.add_choice_argument("shade", "Sh_ade", "The new hair colour", shades, "copper", flags)
+        procedure.add_choice_argument("shade", "Sh_ade", "The new hair color", shades, "copper", flags)
         copper = Gegl.Color.new("#b5592b")
         procedure.add_color_argument(
             "color", "C_ustom color", "Used when the shade is Custom color", False, copper, flags
@@ -129,9 +129,7 @@ def check_layer(image, drawables):
     if not isinstance(layer, Gimp.Layer):
         raise Problem("Select one layer, not a channel or several layers, then run Recolor again.")
     if image.get_base_type() != Gimp.ImageBaseType.RGB:
-        raise Problem(
-            "The image is not in RGB mode, so its hair cannot take a colour: choose Image → Mode → RGB first."
-        )
+        raise Problem("The image is not in RGB mode, so its hair cannot take a color: choose Image → Mode → RGB first.")
     if image.get_floating_sel() is not None:
         raise Problem("There is a floating selection: anchor it (Layer > Anchor Layer), then run Recolor again.")
     if any(item.get_lock_content() for item in lineage(layer)):
@@ -216,7 +214,7 @@ def recolor_layer(image, layer, config, settings):
 
 
 def chosen_shade(config):
-    """The shade's name, or the custom colour as sRGB [r, g, b], each 0…1."""
+    """The shade's name, or the custom color as sRGB [r, g, b], each 0…1."""
     shade = config.get_property("shade")
     if shade != CUSTOM:
         return shade

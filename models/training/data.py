@@ -131,7 +131,7 @@ def augment(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.Gener
     mask = mask.astype(np.float32) / 255
     if rng.random() < 0.25:
         image = dye_hair(image, mask, rng)
-    image = jitter_colour(image, rng)
+    image = jitter_color(image, rng)
     image = degrade(image, rng)
     return image * 2 - 1, mask
 
@@ -179,19 +179,19 @@ def warp(image: np.ndarray, mask: np.ndarray, size: int, side: float, centre: np
     if rng.random() < 0.5:
         linear = np.diag([-1, 1]) @ linear
     matrix = np.hstack([linear, (size / 2 - linear @ centre)[:, None]])
-    grey = tuple(float(v) for v in rng.uniform(0, 255, 3)) if rng.random() < 0.5 else (0.0, 0.0, 0.0)
+    gray = tuple(float(v) for v in rng.uniform(0, 255, 3)) if rng.random() < 0.5 else (0.0, 0.0, 0.0)
     border = cv2.BORDER_CONSTANT if rng.random() < 0.6 else cv2.BORDER_REFLECT_101
-    image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=grey)
+    image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=gray)
     mask = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=0)
     return image, mask
 
 
 def dye_hair(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give the hair another colour, so that dyed, bleached and grey hair is seen in training."""
+    """Give the hair another color, so that dyed, bleached and gray hair is seen in training."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     lightness = np.clip(lab[..., :1] * rng.uniform(0.75, 1.5) + rng.uniform(-5, 20), 0, 100)
     if rng.random() < 0.4:
-        chroma = lab[..., 1:] * rng.uniform(0, 0.4)  # grey and white
+        chroma = lab[..., 1:] * rng.uniform(0, 0.4)  # gray and white
     else:
         hue, strength = rng.uniform(0, 2 * np.pi), rng.uniform(5, 60)
         chroma = lab[..., 1:] * 0.5 + strength * np.array([np.cos(hue), np.sin(hue)]) * np.minimum(lightness / 50, 1)
@@ -200,11 +200,11 @@ def dye_hair(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> n
     return image + soft * (dyed - image)
 
 
-def jitter_colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def jitter_color(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Exposure, gamma, contrast, white balance, saturation; sometimes black and white."""
     image = image * rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
-    grey = image.mean(axis=2, keepdims=True)
-    image = grey + (image - grey) * (0 if rng.random() < 0.06 else rng.uniform(0.5, 1.5))
+    gray = image.mean(axis=2, keepdims=True)
+    image = gray + (image - gray) * (0 if rng.random() < 0.06 else rng.uniform(0.5, 1.5))
     image = 0.5 + (image - 0.5) * rng.uniform(0.75, 1.25)
     return np.clip(image, 0, 1).astype(np.float32) ** rng.uniform(0.7, 1.4)
 

@@ -237,28 +237,28 @@ class Window:
             self.xdo("key", key)
             time.sleep(0.3)
 
+    def find(self, title: str) -> str:
+        """The number of the visible window whose title matches; empty if there is none."""
+        # A window may vanish while xdotool looks at it, which is then an error of its: look again later.
+        search = f"xdotool search --onlyvisible --name '{title}' 2>/dev/null || true"
+        return (run(self.gimp, ["sh", "-c", search], 60, DISPLAY=self.display).split() or [""])[-1]
+
     def wait_for(self, title: str, seconds: float = 60) -> str:
-        """Wait until a window whose title matches is visible; returns its number."""
-        deadline = time.monotonic() + seconds
+        """Wait until a window whose title matches is there to stay; returns its number."""
+        deadline, before = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
-            found = run(
-                self.gimp,
-                ["sh", "-c", f"xdotool search --onlyvisible --name '{title}' || true"],
-                60,
-                DISPLAY=self.display,
-            )
-            if found.strip():
-                return found.split()[-1]
-            time.sleep(0.3)
+            found = self.find(title)
+            if found and found == before:
+                return found
+            before = found
+            time.sleep(0.5)
         self.screenshot(Path(tempfile.gettempdir()) / "gimp-window-missing.png")
         raise AssertionError(f"No window named {title!r} after {seconds} seconds")
 
     def wait_until_gone(self, title: str, seconds: float = 60) -> None:
         """Wait until no window of that title is visible any more."""
         deadline = time.monotonic() + seconds
-        while run(
-            self.gimp, ["sh", "-c", f"xdotool search --onlyvisible --name '{title}' || true"], 60, DISPLAY=self.display
-        ).strip():
+        while self.find(title):
             assert time.monotonic() < deadline, f"The window {title!r} is still there after {seconds} seconds"
             time.sleep(0.3)
 

@@ -53,7 +53,7 @@ case("last values", image, [image.get_layers()[1]], mode=Gimp.RunMode.WITH_LAST_
 # With a mask selected, as it is right after a run: the layer that it belongs to is meant.
 case("mask selected", image, [image.get_layers()[0].get_mask()], shade="red")
 
-# A custom colour at part strength.
+# A custom color at part strength.
 image = load(HOME + "/portrait.png")
 layer = case("custom", image, [image.get_layers()[0]], shade="custom", color=Gegl.Color.new("#7a3422"), strength=0.5)
 dump_case("custom", image, layer)
@@ -278,7 +278,7 @@ def test_a_selected_mask_means_its_layer(calls):
     assert after[1:] == before and after[0]["name"] == "Hair recolor (red)"
 
 
-def test_custom_colour_at_part_strength(gimp, calls, hair, astronaut):
+def test_custom_color_at_part_strength(gimp, calls, hair, astronaut):
     assert calls["custom"]["after"][0]["name"] == "Hair recolor (#7a3422)"
     expected = recolor_photo(Photo(astronaut), hair, parse_hex("#7a3422"), 0.5)
     assert np.abs(pixels(gimp, "custom-layer", 4)[..., :3].astype(int) - expected).max() <= 1
@@ -418,7 +418,7 @@ def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
     arguments = ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(gimp.home / 'serve.py')!r}).read())"]
     shots = ARTIFACTS / f"gimp-{gimp.series}"
     with harness.open_window(gimp, [*arguments, str(gimp.home / "portrait.png")]) as window:
-        number = window.wait_for("portrait")
+        number = window.wait_for("portrait.*imported")
         window.xdo("windowsize", "--sync", number, "1400", "850")
         time.sleep(2)
         window.xdo("windowactivate", "--sync", number)
