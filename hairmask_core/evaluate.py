@@ -11,34 +11,57 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .errors import PhotoError
-from .image import Photo, read_photo
+from .errors import HairmaskError, PhotoError
+from .image import FULL_SCALE, Photo, read_photo
 
 THRESHOLD = 0.5  # probability from which a pixel counts as hair
 BINS = 256  # of the probability histogram that precision and recall are taken from
 BOUNDARY_TOLERANCE = 0.0075  # of the image diagonal
-ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif")
 MEANS = ("iou", "f1", "pixel_accuracy", "mean_pixel_accuracy", "dice", "average_precision", "boundary_f_score")
 
 
 def find_pairs(images: Path, masks: Path, limit: int | None = None) -> list[tuple[Path, Path]]:
     """Photos and masks of equal stem, sorted by stem; the first `limit` of them.
 
-    Raises PhotoError if a folder is missing, there are no photos, or a photo has no mask.
+    Hidden files are passed over. Raises PhotoError if a folder is missing, there are no photos, a photo
+    has no mask, or two files of one folder have the same stem.
     """
     for folder in (images, masks):
         if not folder.is_dir():
             raise PhotoError(f"{folder} is not a folder: check the path.")
-    photos = sorted(path for path in images.iterdir() if path.suffix.lower() in ENDINGS)
+    photos, truths = _by_stem(images), _by_stem(masks)
     if not photos:
         raise PhotoError(f"{images} holds no photos: they end in {', '.join(ENDINGS)}.")
-    truths = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() in ENDINGS}
-    without = [path for path in photos if path.stem not in truths]
+    without = [path for stem, path in photos.items() if stem not in truths]
     if without:
         raise PhotoError(
-            f"{len(without)} of {len(photos)} photos have no mask in {masks}, the first is {without[0].name}: pair them by file name."
+            f"{len(without)} of {len(photos)} photos have no mask in {masks}, the first is {without[0].name}: "
+            "pair them by file name."
         )
-    return [(path, truths[path.stem]) for path in photos][:limit]
+    return [(path, truths[stem]) for stem, path in photos.items()][:limit]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in ENDINGS or path.name.startswith("."):  # macOS leaves ._photo.jpg beside photos
+            continue
+        if path.stem in found:
+            raise PhotoError(f"{folder} has both {found[path.stem].name} and {path.name}: remove one, as names pair.")
+        found[path.stem] = path
+    return found
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A true mask as (H, W) bool, upright: hair is what is at least half bright.
+
+    A file that holds nothing but 0 and 1 is taken for class numbers, 1 being hair: by brightness all of
+    it would be background. Raises PhotoError as `image.read_photo` does.
+    """
+    brightness = read_photo(path).rgb[..., 0]
+    full = FULL_SCALE[brightness.dtype] if brightness.max() > 1 else 1.0
+    return brightness >= 0.5 * full
 
 
 def evaluate(
@@ -59,8 +82,7 @@ def evaluate(
     records, pooled = [], np.zeros((2, BINS), np.int64)
     for image, mask in pairs:
         photo = read_photo(image)
-        truth = read_photo(mask).rgb[..., 0]
-        truth = truth >= (np.iinfo(truth.dtype).max + 1) // 2
+        truth = read_mask(mask)
         if truth.shape != (photo.height, photo.width):
             raise PhotoError(
                 f"{mask} is {truth.shape[1]}x{truth.shape[0]} pixels, its photo {photo.width}x{photo.height}: "
@@ -88,7 +110,7 @@ def evaluate(
         advance()
     with_hair = [record for record in records if "iou" in record]
     empty = [record["false_share"] for record in records if "false_share" in record]
-    seconds = float(np.mean([record["seconds"] for record in records]))
+    seconds = float(np.mean([record["seconds"] for record in records])) if records else None
     precision, recall = precision_recall(pooled)
     return {
         "photos": records,
@@ -113,13 +135,13 @@ def evaluate(
 def iou(found: np.ndarray, truth: np.ndarray) -> float:
     """Intersection over union of hair (Jaccard 1901): TP / (TP + FP + FN); 1 if neither has hair."""
     union = np.count_nonzero(found | truth)
-    return np.count_nonzero(found & truth) / union if union else 1.0
+    return float(np.count_nonzero(found & truth) / union) if union else 1.0
 
 
 def f1(found: np.ndarray, truth: np.ndarray) -> float:
     """Harmonic mean of precision and recall of hair: 2TP / (2TP + FP + FN); 1 if neither has hair."""
     total = np.count_nonzero(found) + np.count_nonzero(truth)
-    return 2 * np.count_nonzero(found & truth) / total if total else 1.0
+    return float(2 * np.count_nonzero(found & truth) / total) if total else 1.0
 
 
 def pixel_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
@@ -128,7 +150,10 @@ def pixel_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def mean_pixel_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over the classes hair and not hair of the share found rightly (Long et al. 2015); absent classes do not count."""
+    """Mean over the classes hair and not hair of the share found rightly (Long et al. 2015).
+
+    Classes that the truth does not have do not count.
+    """
     shares = [float(np.mean(found[truth == kind] == kind)) for kind in (True, False) if (truth == kind).any()]
     return float(np.mean(shares))
 
@@ -139,7 +164,7 @@ def dice(p: np.ndarray, truth: np.ndarray) -> float:
     On a hard mask it would equal F1; on the map it also says how sure the map is. 1 if both are empty.
     """
     total = float(p.sum(dtype=np.float64)) + np.count_nonzero(truth)
-    return 2 * float(p[truth].sum(dtype=np.float64)) / total if total else 1.0
+    return float(2 * p[truth].sum(dtype=np.float64) / total) if total else 1.0
 
 
 def boundary_f_score(found: np.ndarray, truth: np.ndarray) -> float:
@@ -198,16 +223,24 @@ def format_table(result: dict) -> str:
         lines.append(f"  {'AP over all pixels':<26}{result['pooled_average_precision']:.4f}")
     if result["empty_photos"]:
         lines.append(f"  {'false hair where none is':<26}{100 * result['mean_false_share']:.3f} % of pixels")
-    lines.append(
-        f"  {'seconds per photo':<26}{result['seconds_per_photo']:.4f} ({result['photos_per_second']:.1f} photos per second)"
-    )
+    if result["photos_per_second"]:
+        speed = f"{result['seconds_per_photo']:.4f} ({result['photos_per_second']:.1f} photos per second)"
+        lines.append(f"  {'seconds per photo':<26}{speed}")
     return "\n".join(lines)
 
 
 def plot_curve(result: dict, path: Path) -> None:
-    """Draw the precision-recall curve into an image file. Raises PhotoError if it cannot be written."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and only needed here
-    from matplotlib.figure import Figure
+    """Draw the precision-recall curve into an image file.
+
+    Raises HairmaskError if matplotlib is not installed, PhotoError if no mask had hair or the file cannot be written.
+    """
+    if not result["photos_with_hair"]:
+        raise PhotoError("There is no precision-recall curve to draw: none of the masks has hair.")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and only needed here
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise HairmaskError("The plot needs matplotlib, which is not installed: pip install matplotlib") from error
 
     figure = Figure(figsize=(5, 5), dpi=120, layout="tight")
     FigureCanvasAgg(figure)
@@ -221,7 +254,7 @@ def plot_curve(result: dict, path: Path) -> None:
     axes.plot(result["curve"]["recall"], result["curve"]["precision"], color="tab:orange", linewidth=2)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.set_title(
-        f"Hair, {result['photos_with_hair']} photos: AP {result['pooled_average_precision'] or 0:.4f}", fontsize=10
+        f"Hair, {result['photos_with_hair']} photos: AP {result['pooled_average_precision']:.4f}", fontsize=10
     )
     axes.grid(color="0.93")
     try:

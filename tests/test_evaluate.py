@@ -1,13 +1,15 @@
 """Metrics against hand-made cases and independent formulas."""
 
 import json
+import sys
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from hairmask_core import evaluate as e
-from hairmask_core.errors import PhotoError
+from hairmask_core.errors import HairmaskError, PhotoError
 from hairmask_core.image import read_photo
 
 TRUTH = np.array([[1, 1, 0, 0], [1, 1, 0, 0]], bool)
@@ -111,10 +113,64 @@ def test_mask_of_another_size_is_refused(folders):
         e.evaluate(e.find_pairs(images, masks), lambda photo: np.zeros((20, 30), np.float32))
 
 
+def test_masks_of_every_depth_and_numbering_read_alike(tmp_path):
+    hair = np.arange(600).reshape(20, 30) % 30 >= 10
+    stored = {
+        "8bit.png": hair.astype(np.uint8) * 255,
+        "16bit.png": hair.astype(np.uint16) * 65535,
+        "float.tif": hair.astype(np.float32),
+        "classes.png": hair.astype(np.uint8),
+        "soft.png": np.where(hair, 128, 127).astype(np.uint8),
+    }
+    for name, pixels in stored.items():
+        assert cv2.imwrite(str(tmp_path / name), pixels)
+        assert np.array_equal(e.read_mask(tmp_path / name), hair), name
+    Image.fromarray(hair).save(tmp_path / "1bit.png")
+    assert np.array_equal(e.read_mask(tmp_path / "1bit.png"), hair)
+    assert cv2.imwrite(str(tmp_path / "none.png"), np.zeros((20, 30), np.uint8))
+    assert not e.read_mask(tmp_path / "none.png").any()
+
+
+def test_a_turned_photo_is_measured_upright(folders):
+    images, masks = folders
+    turn = Image.Exif()
+    turn[0x0112] = 6  # stored lying, 20 wide and 30 high; shown 30 wide and 20 high
+    Image.new("RGB", (20, 30)).save(images / "a.jpg", exif=turn)
+    hair = e.read_mask(masks / "a.png")
+    result = e.evaluate(e.find_pairs(images, masks, limit=1), lambda photo: hair.astype(np.float32))
+    assert result["photos"][0]["iou"] == 1
+
+
+def test_files_that_pair_twice_are_refused_and_hidden_ones_passed_over(folders):
+    images, masks = folders
+    (images / "._a.jpg").write_bytes(b"resource fork")
+    assert len(e.find_pairs(images, masks)) == 3
+    Image.new("L", (30, 20)).save(masks / "a.gif")
+    with pytest.raises(PhotoError, match="both a.gif and a.png"):
+        e.find_pairs(images, masks)
+
+
+def test_figures_without_any_hair_or_any_photo(folders, tmp_path):
+    images, masks = folders
+    pairs = [pair for pair in e.find_pairs(images, masks) if pair[0].stem == "empty"]
+    for result in (e.evaluate(pairs, lambda photo: np.zeros((20, 30), np.float32)), e.evaluate([], lambda photo: None)):
+        assert result["mean"]["iou"] is None and result["pooled_average_precision"] is None
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+        assert e.format_table(result).startswith("0 photos with hair")
+        with pytest.raises(PhotoError, match="none of the masks has hair"):
+            e.plot_curve(result, tmp_path / "pr.png")
+
+
+def test_plot_without_matplotlib_says_what_to_install(folders, tmp_path, monkeypatch):
+    result = e.evaluate(e.find_pairs(*folders), lambda photo: np.ones((20, 30), np.float32))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(HairmaskError, match="pip install matplotlib"):
+        e.plot_curve(result, tmp_path / "pr.png")
+    assert not (tmp_path / "pr.png").exists()
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_bar(capsys, monkeypatch, terminal):
-    import sys
-
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     with e.progress_bar(20) as advance:
         for _ in range(20):
