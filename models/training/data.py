@@ -12,9 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# How often a photo of each set is drawn, relative to its number of photos. LFW's superpixel
-# outlines are blocky and count beards as hair, so they get less say.
-SET_WEIGHTS = {"figaro1k": 2.0, "celebamask": 0.8, "celebahq": 0.8, "ccp": 1.2, "lfw": 0.4, "nohair": 2.5}
+from hairmask_core.recolor import measure_tone, recolor
+from hairmask_core.shades import named_shades
+
+DYED_SHARE = 0.2  # of the samples
+DATASETS = ("figaro1k", "celebamask", "celebahq", "ccp", "lfw", "nohair")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def is_validation(stem: str) -> bool:
     return zlib.crc32(stem.encode()) % 10 == 0
 
 
-def find_pairs(root: Path, datasets=tuple(SET_WEIGHTS)) -> list[Pair]:
+def find_pairs(root: Path, datasets=DATASETS) -> list[Pair]:
     """All pairs of the named data sets under `root`; raises FileNotFoundError for a photo without a mask."""
     pairs = []
     for dataset in datasets:
@@ -78,6 +80,73 @@ def collage(first, second, rng: np.random.Generator):
     image, mask = image.copy(), mask.copy()
     image[piece], mask[piece] = other_image[piece], other_mask[piece]
     return image, mask
+
+
+def cut_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The person as far as it can be told from the background, (h, w) float32 alpha, 0…1.
+
+    image: (h, w, 3) uint8 RGB. mask: (h, w) uint8, the hair. Hair is certainly the person, what lies below it
+    probably is, what lies away from it probably not; GrabCut (Rother et al. 2004) decides at a small scale.
+    Along the hair the alpha is the mask's own, so that outlines stay as they were drawn.
+    """
+    height, width = mask.shape
+    scale = 160 / max(height, width)
+    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    hair = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 127
+    rows, cols = np.flatnonzero(hair.any(1)), np.flatnonzero(hair.any(0))
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    middle, reach = (cols[0] + cols[-1]) / 2, max(cols[-1] - cols[0], 8)
+    guess = np.full(hair.shape, cv2.GC_PR_BGD, np.uint8)
+    below = (y > rows[0]) & (np.abs(x - middle) < reach * np.where(y > rows[0] + 1.2 * reach, 0.9, 0.5))
+    guess[below] = cv2.GC_PR_FGD
+    guess[(y < rows[0]) | (np.abs(x - middle) > 2.5 * reach)] = cv2.GC_BGD
+    guess[hair] = cv2.GC_FGD
+    if not (guess & 1).any() or (guess & 1).all():  # nothing but person or nothing but background
+        return np.ones(mask.shape, np.float32)
+    state = np.zeros((1, 65)), np.zeros((1, 65))
+    guess, _, _ = cv2.grabCut(small, guess, None, *state, 3, cv2.GC_INIT_WITH_MASK)
+    person = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    person = cv2.resize(cv2.GaussianBlur(person, (0, 0), 0.8), (width, height), interpolation=cv2.INTER_LINEAR)
+    near_hair = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(1, round(2 / scale)))
+    return np.where((near_hair > 127) & (person < 0.9), mask / np.float32(255), person).astype(np.float32)
+
+
+def change_background(image, mask, alpha, background, rng: np.random.Generator):
+    """The person of `alpha` before another picture; (h, w, 3) uint8 and the mask as it was.
+
+    background: (H, W, 3) uint8 without hair; a random piece of it is stretched over the photo's size.
+    """
+    height, width = mask.shape
+    side = rng.uniform(0.5, 1, 2) * background.shape[:2]
+    top, left = (rng.uniform(0, 1, 2) * (np.array(background.shape[:2]) - side)).astype(int)
+    piece = background[top : top + int(side[0]), left : left + int(side[1])]
+    behind = cv2.resize(piece, (width, height), interpolation=cv2.INTER_LINEAR)
+    return (behind + alpha[..., None] * (image.astype(np.float32) - behind)).astype(np.uint8), mask
+
+
+def crowd(people, background: np.ndarray, side: int, rng: np.random.Generator):
+    """Several people, small, in one picture: (side, side, 3) uint8 and its hair mask (side, side) uint8.
+
+    people: (image, mask, alpha) each, alpha as `cut_out` gives it. background: as for `change_background`.
+    The largest stand in front. Small heads in large photos are rare in the data sets.
+    """
+    image = cv2.resize(background, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    mask = np.zeros((side, side), np.float32)
+    sizes = np.sort(side * np.exp(rng.uniform(np.log(0.08), np.log(0.6), len(people))))
+    for size, (person, hair, alpha) in zip(sizes, people):
+        scale = size / max(hair.shape)
+        shape = (max(8, round(hair.shape[1] * scale)), max(8, round(hair.shape[0] * scale)))
+        person, hair, alpha = (
+            cv2.resize(part, shape, interpolation=cv2.INTER_AREA).astype(np.float32) for part in (person, hair, alpha)
+        )
+        if rng.random() < 0.2:  # a picture on a wall, a page of a magazine
+            alpha[:] = 1
+        left, top = (int(rng.integers(0, side - length + 1)) for length in shape)
+        here = np.s_[top : top + shape[1], left : left + shape[0]]
+        image[here] += alpha[..., None] * (person - image[here])
+        mask[here] += alpha * (hair - mask[here])
+    return image.astype(np.uint8), mask.astype(np.uint8)
 
 
 def render_texture(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -127,10 +196,10 @@ def render_texture(size: int, rng: np.random.Generator) -> np.ndarray:
 def augment(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.Generator):
     """One training sample: (size, size, 3) float32 RGB in -1…1 and (size, size) float32 mask in 0…1."""
     image, mask = random_view(image, mask, size, rng)
+    if rng.random() < DYED_SHARE:
+        image = dye_hair(image, mask, rng)
     image = image.astype(np.float32) / 255
     mask = mask.astype(np.float32) / 255
-    if rng.random() < 0.25:
-        image = dye_hair(image, mask, rng)
     image = jitter_color(image, rng)
     image = degrade(image, rng)
     return image * 2 - 1, mask
@@ -146,7 +215,7 @@ def random_view(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.G
     long_side = max(height, width)
     rows, cols = np.flatnonzero(mask.max(1) > 127), np.flatnonzero(mask.max(0) > 127)
     chance = rng.random()
-    if chance < (0.08 if rows.size else 0.5):
+    if chance < (0.04 if rows.size else 0.4):
         # A close look at cloth, wood, fur, grass or skin: texture alone does not make hair.
         side = rng.uniform(0.2, 0.5) * long_side
         centre = rng.uniform(0.25, 0.75, 2) * (width, height)
@@ -168,7 +237,7 @@ def random_view(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.G
 
 def warp(image: np.ndarray, mask: np.ndarray, size: int, side: float, centre: np.ndarray, rng: np.random.Generator):
     """Bring the square of that side (pixels) around the centre (x, y) to (size, size), turned, stretched, mirrored."""
-    angle = rng.normal(0, 12) if rng.random() < 0.9 else rng.uniform(-90, 90)
+    angle = rng.normal(0, 12) if rng.random() < 0.95 else rng.uniform(-90, 90)
     scale = size / side
     if scale < 0.6:  # bilinear warps alias below half size
         image, mask = cv2.pyrDown(image), cv2.pyrDown(mask)
@@ -187,24 +256,25 @@ def warp(image: np.ndarray, mask: np.ndarray, size: int, side: float, centre: np
 
 
 def dye_hair(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give the hair another color, so that dyed, bleached and gray hair is seen in training."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    lightness = np.clip(lab[..., :1] * rng.uniform(0.75, 1.5) + rng.uniform(-5, 20), 0, 100)
-    if rng.random() < 0.4:
-        chroma = lab[..., 1:] * rng.uniform(0, 0.4)  # gray and white
-    else:
-        hue, strength = rng.uniform(0, 2 * np.pi), rng.uniform(5, 60)
-        chroma = lab[..., 1:] * 0.5 + strength * np.array([np.cos(hue), np.sin(hue)]) * np.minimum(lightness / 50, 1)
-    dyed = cv2.cvtColor(np.concatenate([lightness, chroma], axis=2).astype(np.float32), cv2.COLOR_LAB2RGB)
-    soft = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None]
-    return image + soft * (dyed - image)
+    """Give the hair another color by the product's own `recolor`, so that dyed, bleached and gray hair is seen.
+
+    image: (h, w, 3) uint8 RGB. mask: (h, w) uint8. Returns a new (h, w, 3) uint8.
+    """
+    if (mask > 127).sum() < 50:
+        return image
+    shades = named_shades()
+    shade = shades[rng.integers(len(shades))].rgb if rng.random() < 0.7 else tuple(rng.random(3))
+    tone = measure_tone(image.astype(np.float32) / 255, mask.astype(np.float32) / 255)
+    dyed = recolor(image, tone, shade, float(rng.uniform(0.5, 1)))
+    alpha = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None].astype(np.float32) / 255
+    return (image + alpha * (dyed.astype(np.float32) - image)).astype(np.uint8)
 
 
 def jitter_color(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Exposure, gamma, contrast, white balance, saturation; sometimes black and white."""
     image = image * rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
     gray = image.mean(axis=2, keepdims=True)
-    image = gray + (image - gray) * (0 if rng.random() < 0.06 else rng.uniform(0.5, 1.5))
+    image = gray + (image - gray) * (0 if rng.random() < 0.04 else rng.uniform(0.5, 1.5))
     image = 0.5 + (image - 0.5) * rng.uniform(0.75, 1.25)
     return np.clip(image, 0, 1).astype(np.float32) ** rng.uniform(0.7, 1.4)
 

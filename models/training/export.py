@@ -1,15 +1,13 @@
-"""Write a checkpoint as an ONNX model with its card: python -m models.training.export --checkpoint FILE --name NAME
+"""Write a trained network as an ONNX model of the product, with its card.
 
-The ONNX file is checked against PyTorch, then measured on the validation photos with the very code
-that users run, and the figures go into the card.
+The weights are rounded to float16 and stored as such, which halves the file; ONNX Runtime turns them into float32
+once, when it loads the model, so speed and arithmetic stay those of float32. The file is checked against PyTorch.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -17,23 +15,22 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnx import helper, numpy_helper
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hairmask_core.evaluate import evaluate
-from hairmask_core.models import read_card
-from hairmask_core.pipeline import find_hair
+from hairmask_core.models import choose_card
+from hairmask_core.pipeline import QUALITIES
 from hairmask_core.session import open_session
 
-from .data import SET_WEIGHTS, find_pairs
-from .network import HairNet
+from .data import DATASETS
+from .measure import format_tables, measure
+from .network import ENCODERS, HairNet
+from .recipes import Recipe
 
 LARGEST_DIFFERENCE = 1e-4  # in probability, ONNX Runtime against PyTorch
-
-TERMS = (
-    "Trained in part on CelebAMask-HQ and CelebA-HQ (non-commercial research purposes only) and on Figaro-1k and LFW "
-    "(published for research). These weights are for personal, educational and research use; whoever wants to use "
-    "them commercially should clear that with the publishers of those photographs first. The code is GPL-3.0-or-later."
-)
+SMALLEST_ROUNDED = 256  # elements; smaller tensors (biases, sizes) stay float32
+OPSET = 17
 
 
 class Probability(nn.Module):
@@ -45,21 +42,46 @@ class Probability(nn.Module):
         return torch.sigmoid(self.network(rgb))
 
 
+def read_checkpoint(recipe: Recipe, checkpoint: Path) -> HairNet:
+    """The averaged network of a checkpoint, ready for use."""
+    network = HairNet(recipe.encoder, recipe.decoder)
+    network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["average"])
+    return network.eval()
+
+
+def fold_and_round(network: HairNet) -> HairNet:
+    """Fold the batch normalisations into their convolutions, then round large weights to float16, in place."""
+    for parent in network.modules():
+        if isinstance(parent, nn.Sequential):
+            for i, (first, second) in enumerate(zip(parent[:-1], parent[1:])):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    parent[i], parent[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    for parameter in network.parameters():
+        if parameter.numel() >= SMALLEST_ROUNDED:
+            parameter.data = parameter.data.half().float()
+    return network
+
+
 def write_onnx(network: HairNet, path: Path) -> None:
-    """Export with free height and width, and check the result; raises ValueError if it differs from PyTorch."""
+    """Export with free height and width, and check the result; raises ValueError if it differs from PyTorch.
+
+    network: as `fold_and_round` returns it.
+    """
     model = Probability(network).eval()
     sample = torch.randn(1, 3, 256, 320).clamp(-1, 1)
     axes = {"rgb": {2: "height", 3: "width"}, "probability": {2: "height", 3: "width"}}
-    torch.onnx.export(
-        model,
-        (sample,),
-        str(path),
-        input_names=["rgb"],
-        output_names=["probability"],
-        dynamic_axes=axes,
-        opset_version=17,
-        dynamo=False,
-    )
+    with torch.no_grad():  # without gradients, depthwise.py stays out of the graph
+        torch.onnx.export(
+            model,
+            (sample,),
+            str(path),
+            input_names=["rgb"],
+            output_names=["probability"],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.save(store_as_float16(onnx.load(path)), path)
     onnx.checker.check_model(onnx.load(path))
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     for height, width in ((256, 320), (384, 288), (32, 64)):
@@ -72,71 +94,57 @@ def write_onnx(network: HairNet, path: Path) -> None:
             raise ValueError(f"the exported model differs from PyTorch by {difference}")
 
 
-def measure(card_path: Path, data: Path, refined: bool, limit: int | None = None) -> dict:
-    """Mean figures on each data set's validation photos."""
-    session = open_session(read_card(card_path), "cpu")
-    figures = {}
-    for dataset in SET_WEIGHTS:
-        pairs = [(p.image, p.mask) for p in find_pairs(data, (dataset,)) if p.is_validation][:limit]
-        result = evaluate(pairs, lambda photo: find_hair(photo, session, refined).matte)
-        kept = {"photos": result["photos_with_hair"], "empty_photos": result["empty_photos"]}
-        if result["photos_with_hair"]:
-            kept |= {key: round(result["mean"][key], 4) for key in ("iou", "f1", "pixel_accuracy", "boundary_f_score")}
-        if result["empty_photos"]:
-            kept["false_share"] = round(result["mean_false_share"], 5)
-        figures[dataset] = kept
-        print(dataset, json.dumps(kept), flush=True)
-    return figures
+def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Large float32 weights kept as float16 with a Cast behind each, which is folded when the model is loaded."""
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size >= SMALLEST_ROUNDED:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
+            casts.append(helper.make_node("Cast", [f"{name}.float16"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = casts + list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--long-side", type=int, required=True, help="working scale in pixels that goes into the card")
-    parser.add_argument("--data", type=Path, required=True, help="folder of data sets, for the figures")
-    parser.add_argument("--out", type=Path, default=Path("models"))
-    parser.add_argument("--training", default="", help="how it was trained, in words, for the card")
-    args = parser.parse_args()
-
+def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, datasets=DATASETS) -> None:
+    """Write `out/NAME.onnx` and `out/NAME.json`; the figures in the card come from the validation photos."""
     cv2.setNumThreads(2)
-    state = torch.load(args.checkpoint, weights_only=True, map_location="cpu")
-    network = HairNet()
-    network.load_state_dict(state["average"])
+    network = read_checkpoint(recipe, checkpoint)
     parameters = sum(p.numel() for p in network.parameters())
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"{args.name}.onnx"
-        write_onnx(network, path)
-        data = path.read_bytes()
-    (args.out / f"{args.name}.onnx").write_bytes(data)
+    path, card_path = out / f"{recipe.name}.onnx", out / f"{recipe.name}.json"
+    write_onnx(fold_and_round(network), path)
     card = {
-        "name": args.name,
-        "description": "whole-image hair segmentation, MobileNetV2 encoder with a U-shaped decoder",
+        "name": recipe.name,
+        "label": recipe.label,
+        "description": f"{recipe.description} ({ENCODERS[recipe.encoder].title} encoder, {recipe.decoder} decoder)",
         "task": "whole-image",
-        "default": True,
-        "file": f"{args.name}.onnx",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "megabytes": round(len(data) / 1e6, 2),
+        "default": recipe.default,
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "megabytes": round(path.stat().st_size / 1e6, 2),
         "parameters": parameters,
         "input": {
             "layout": "NCHW",
             "dtype": "float32",
             "color": "RGB, sRGB-encoded, 0 to 1",
-            "long_side": args.long_side,
+            "long_side": recipe.long_side,
             "multiple": 32,
             "mean": 0.5,
             "scale": 2.0,
         },
         "output": "hair probability, NCHW, float32, 0 to 1, the size of the input",
-        "training": args.training,
-        "training_data": sorted(SET_WEIGHTS),
-        "licence": TERMS,
+        "training": f"python -m models.training {recipe.name}: "
+        + ", then ".join(f"{p.steps} steps of {p.batch} samples at {p.size} px" for p in recipe.phases),
+        "training_data": sorted(recipe.sets),
+        "terms": recipe.terms,
     }
-    card_path = args.out / f"{args.name}.json"
     card_path.write_text(json.dumps(card, indent=2) + "\n")
-    card["accuracy"] = measure(card_path, args.data, refined=True)
+    session = open_session(choose_card(recipe.name, out), "cpu")
+    for quality in QUALITIES:
+        figures = measure(session, data, quality, datasets=datasets)
+        print(quality, format_tables(figures), sep="\n")
+        card["accuracy" if quality == "fast" else f"accuracy_{quality}"] = figures
     card_path.write_text(json.dumps(card, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

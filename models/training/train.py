@@ -1,11 +1,7 @@
-"""Train the whole-image network: python -m models.training.train --data DIR --out DIR
-
-Restartable: run it again with the same --out and it goes on from the last checkpoint.
-"""
+"""Train a network by its recipe: samples, loss, schedule, weight averaging, checkpoints, curves."""
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
@@ -17,35 +13,73 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .data import SET_WEIGHTS, augment, collage, find_pairs, read_pair, render_texture
+from .data import augment, change_background, collage, crowd, cut_out, find_pairs, read_pair, render_texture
 from .network import HairNet
+from .recipes import Recipe
+from .rendered import render_person, render_surface
 
 CACHE_LONG_SIDE = 640  # photos are kept in memory at this size
-COLLAGE_SHARE = 0.15  # of the samples
-TEXTURE_SHARE = 0.05
+COLLAGE_SHARE = 0.1  # of the samples
+CUT_OUT_SHARE = 0.12
+CROWD_SHARE = 0.08
+FEWEST_HAIR_PIXELS = 200  # of a photo that a person is cut out of
+WARM_UP_STEPS = 200
+AVERAGING = 0.999  # of the weights, from step to step
+VALIDATE_EVERY = 500  # steps; a checkpoint goes with it
+PROGRAMS = {"rendered": (render_person, 1500), "surface": (render_surface, 300)}  # sets that are drawn, not read
+RENDERED_SIDE = 384
 
 
 class Samples(torch.utils.data.IterableDataset):
-    """An endless stream of augmented samples, photos drawn by their set's weight."""
+    """An endless stream of augmented samples, reproducible from the recipe's seed."""
 
-    def __init__(self, photos, weights, size: int, seed: int):
+    def __init__(self, photos: dict[str, list], shares: dict[str, float], size: int, seed):
         self.photos, self.size, self.seed = photos, size, seed
-        self.chances = np.array(weights) / np.sum(weights)
+        self.names = list(shares)
+        self.chances = np.array(list(shares.values())) / sum(shares.values())
+        self.alphas = {}  # of photos that were cut out before
 
     def draw(self, rng: np.random.Generator):
-        if rng.random() < TEXTURE_SHARE:
-            texture = render_texture(self.size, rng)
-            return augment(texture, np.zeros(texture.shape[:2], np.uint8), self.size, rng)
-        return augment(*self.photos[rng.choice(len(self.photos), p=self.chances)], self.size, rng)
+        name = self.names[rng.choice(len(self.names), p=self.chances)]
+        if rng.random() < CROWD_SHARE:
+            people = [self.person(rng) for _ in range(rng.integers(2, 7))]
+            return augment(*crowd(people, self.background(rng), CACHE_LONG_SIDE, rng), self.size, rng)
+        if rng.random() < CUT_OUT_SHARE:
+            return augment(*change_background(*self.person(rng), self.background(rng), rng), self.size, rng)
+        return augment(*self.photos[name][rng.integers(len(self.photos[name]))], self.size, rng)
+
+    def person(self, rng: np.random.Generator):
+        """A photo with hair, its mask, and the person's alpha (computed once for each photo)."""
+        while True:
+            name = self.names[rng.choice(len(self.names), p=self.chances)]
+            which = int(rng.integers(len(self.photos[name])))
+            image, mask = self.photos[name][which]
+            if (mask > 127).sum() > FEWEST_HAIR_PIXELS:
+                break
+        if (name, which) not in self.alphas:
+            self.alphas[name, which] = (cut_out(image, mask) * 255).astype(np.uint8)
+        return image, mask, self.alphas[name, which].astype(np.float32) / 255
+
+    def background(self, rng: np.random.Generator) -> np.ndarray:
+        if "nohair" in self.photos and rng.random() < 0.7:
+            return self.photos["nohair"][rng.integers(len(self.photos["nohair"]))][0]
+        return render_texture(256, rng)
 
     def __iter__(self):
+        cv2.setNumThreads(0)
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        rng = np.random.default_rng((*self.seed, worker.id if worker else 0))
         while True:
             image, mask = self.draw(rng)
             if rng.random() < COLLAGE_SHARE:
                 image, mask = collage((image, mask), self.draw(rng), rng)
             yield torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask)[None]
+
+
+def render_set(name: str, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw one of PROGRAMS' sets: images (h, w, 3) uint8 and masks (h, w) uint8, the same for the same seed."""
+    draw, count = PROGRAMS[name]
+    return [draw(RENDERED_SIDE, np.random.default_rng((seed, i))) for i in range(count)]
 
 
 def bce_dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -73,85 +107,106 @@ def validate(network: HairNet, photos, long_side: int) -> float:
         size = [max(32, round(side * scale / 32) * 32) for side in (width, height)]
         proxy = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         x = torch.from_numpy(proxy).permute(2, 0, 1)[None].float() / 127.5 - 1
-        p = torch.sigmoid(network(x.contiguous(memory_format=torch.channels_last)))[0, 0].numpy()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(x.contiguous(memory_format=torch.channels_last))
+        p = torch.sigmoid(logits.float())[0, 0].numpy()
         found = cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
         scores.append((found & truth).sum() / max((found | truth).sum(), 1))
     return float(np.mean(scores))
 
 
-def train(args) -> None:
+def build(recipe: Recipe, imagenet: Path | None) -> HairNet:
+    """The recipe's network as training finds it."""
+    torch.manual_seed(recipe.seed)
+    network = HairNet(recipe.encoder, recipe.decoder)
+    if recipe.start == "imagenet":
+        network.encoder.load_imagenet(imagenet)
+    if recipe.frozen:
+        network.encoder.requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)
+
+
+def train(recipe: Recipe, data: Path, imagenet: Path | None, out: Path) -> Path:
+    """Train, or go on from the last checkpoint in `out`; returns the checkpoint's path.
+
+    data: folder of data sets (see data.py). imagenet: the encoder's weights. out: for checkpoint, log and curves.
+    Raises FileNotFoundError for missing photos, ValueError for another encoder's weights.
+    """
     cv2.setNumThreads(0)  # before its first use: OpenCV's thread pool does not survive the loader's fork
-    torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
-    pairs = find_pairs(args.data)
-    training = [p for p in pairs if not p.is_validation]
-    validation = [p for p in pairs if p.is_validation and p.dataset == "figaro1k"]
-    photos = [read_pair(p, CACHE_LONG_SIDE) for p in training]
-    held_out = [read_pair(p, CACHE_LONG_SIDE) for p in validation]
-    weights = [SET_WEIGHTS[p.dataset] for p in training]
-    print(f"{len(photos)} photos to train on, {len(held_out)} of figaro1k held out", flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    pairs = find_pairs(data, [name for name in recipe.sets if name not in PROGRAMS])
+    photos = {name: [] for name in recipe.sets if name not in PROGRAMS}
+    for pair in pairs:
+        if not pair.is_validation:
+            photos[pair.dataset].append(read_pair(pair, CACHE_LONG_SIDE))
+    watched = "figaro1k" if "figaro1k" in photos else next(iter(photos))
+    for name in PROGRAMS.keys() & recipe.sets.keys():
+        photos[name] = render_set(name, recipe.seed)
+    held_out = [read_pair(p, CACHE_LONG_SIDE) for p in pairs if p.is_validation and p.dataset == watched]
+    print({name: len(of) for name, of in photos.items()}, f"and {len(held_out)} of {watched} held out", flush=True)
 
-    network = HairNet()
-    network.encoder.load_imagenet(args.backbone)
-    network = network.to(memory_format=torch.channels_last)
+    network = build(recipe, imagenet)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    encoder = list(network.encoder.parameters())
-    decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder")]
-    groups = [{"params": encoder, "lr": args.lr * 0.3}, {"params": decoder, "lr": args.lr}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    for group in optimizer.param_groups:
-        group["peak"] = group["lr"]
+    encoder = [p for p in network.encoder.parameters() if p.requires_grad]
+    decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
+    groups = [{"params": decoder, "peak": recipe.lr}]
+    if encoder:
+        groups.append({"params": encoder, "peak": recipe.lr * (recipe.encoder_lr if recipe.start != "random" else 1)})
+    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=0.01)
 
-    step, elapsed, log = 0, 0.0, []
-    checkpoint = args.out / "checkpoint.pt"
-    start_from = checkpoint if checkpoint.exists() else args.resume_from
-    if start_from:
-        state = torch.load(start_from, weights_only=True)
+    checkpoint, step, elapsed, log = out / "checkpoint.pt", 0, 0.0, []
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
-        if start_from == checkpoint:
-            optimizer.load_state_dict(state["optimizer"])
-            step, elapsed, log = state["step"], state["elapsed"], state["log"]
-        print(f"going on from {start_from}, step {step}", flush=True)
+        optimizer.load_state_dict(state["optimizer"])
+        step, elapsed, log = state["step"], state["elapsed"], state["log"]
+        print(f"going on from step {step}", flush=True)
 
-    samples = Samples(photos, weights, args.size, args.seed + step)
-    loader = torch.utils.data.DataLoader(samples, args.batch, num_workers=1, prefetch_factor=4)
-    began, seen_at, losses = time.time() - elapsed, time.time(), []
-    for x, y in loader:
-        # The schedule is in seconds: the machine at hand decides how many steps that is.
-        progress = (time.time() - began) / (args.minutes * 60)
-        if progress >= 1:
-            break
-        warm = min(1.0, (step + 1) / 200)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        network.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(x.contiguous(memory_format=torch.channels_last))
-        loss = bce_dice_loss(logits.float(), y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        decay = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for a, b in zip(average.state_dict().values(), network.state_dict().values()):
-                a.lerp_(b, 1 - decay) if a.is_floating_point() else a.copy_(b)
-        losses.append(loss.item())
-        if step % args.every == 0:
-            iou = validate(average, held_out, round(args.size * 1.25))
-            log.append(
-                {"step": step, "minutes": (time.time() - began) / 60, "loss": float(np.mean(losses)), "iou": iou}
-            )
-            print(json.dumps(log[-1]), f"{(time.time() - seen_at) / args.every:.2f} s/step", flush=True)
-            seen_at, losses = time.time(), []
-            save(checkpoint, network, average, optimizer, step, time.time() - began, log)
-    save(checkpoint, network, average, optimizer, step, time.time() - began, log)
-    print("done", flush=True)
+    began, losses = time.time() - elapsed, []
+    for phase, first in zip(recipe.phases, np.cumsum([0] + [phase.steps for phase in recipe.phases])):
+        last = int(first) + phase.steps
+        if step >= last:
+            continue
+        samples = Samples(photos, recipe.sets, phase.size, (recipe.seed, step))
+        loader = iter(torch.utils.data.DataLoader(samples, phase.batch, num_workers=1, prefetch_factor=6))
+        while step < last:
+            x, y = next(loader)
+            progress = step / recipe.steps
+            warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+            network.train()
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(x.contiguous(memory_format=torch.channels_last))
+            loss = bce_dice_loss(logits.float(), y)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            update_average(average, network, min(AVERAGING, (1 + step) / (10 + step)))
+            losses.append(loss.item())
+            if step % VALIDATE_EVERY == 0 or step == recipe.steps:
+                minutes = (time.time() - began) / 60
+                iou = validate(average, held_out, round(phase.size * 1.17))
+                log.append({"step": step, "minutes": minutes, "loss": float(np.mean(losses)), "iou": iou})
+                print(json.dumps(log[-1]), flush=True)
+                losses = []
+                save(checkpoint, network, average, optimizer, step, time.time() - began, log)
+                plot(log, recipe, out / "curves.png")
+        del loader
+    return checkpoint
 
 
-def save(path: Path, network, average, optimizer, step, elapsed, log) -> None:
+@torch.no_grad()
+def update_average(average: HairNet, network: HairNet, decay: float) -> None:
+    """Exponential moving average of all weights and statistics (Polyak averaging)."""
+    for kept, new in zip(average.state_dict().values(), network.state_dict().values()):
+        kept.lerp_(new, 1 - decay) if kept.is_floating_point() else kept.copy_(new)
+
+
+def save(path: Path, network, average, optimizer, step: int, elapsed: float, log: list[dict]) -> None:
     """Write the checkpoint beside the old one, then swap, so that an interrupted write loses nothing."""
     state = {
         "network": network.state_dict(),
@@ -165,20 +220,18 @@ def save(path: Path, network, average, optimizer, step, elapsed, log) -> None:
     path.with_suffix(".part").replace(path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see data.py)")
-    parser.add_argument("--backbone", type=Path, required=True, help="MobileNetV2 ImageNet archive (.npz)")
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints go")
-    parser.add_argument("--resume-from", type=Path, help="start a new schedule from this checkpoint's weights")
-    parser.add_argument("--size", type=int, default=256, help="training crop, pixels")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak of the decoder; the encoder gets 0.3 of it")
-    parser.add_argument("--minutes", type=float, default=45, help="length of the schedule")
-    parser.add_argument("--every", type=int, default=200, help="steps between validations and checkpoints")
-    parser.add_argument("--seed", type=int, default=7)
-    train(parser.parse_args())
+def plot(log: list[dict], recipe: Recipe, path: Path) -> None:
+    """Loss on the training samples and IoU on the held-out photos, over the steps."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-
-if __name__ == "__main__":
-    main()
+    figure = Figure(figsize=(7, 4), dpi=100, layout="tight")
+    FigureCanvasAgg(figure)
+    loss, iou = figure.add_subplot(), None
+    iou = loss.twinx()
+    steps = [entry["step"] for entry in log]
+    loss.plot(steps, [entry["loss"] for entry in log], color="tab:gray")
+    iou.plot(steps, [entry["iou"] for entry in log], color="tab:orange")
+    loss.set(xlabel="step", ylabel="training loss (gray)", title=recipe.name)
+    iou.set(ylabel="held-out IoU (orange)")
+    figure.savefig(path)

@@ -1,0 +1,97 @@
+"""How each network is trained: everything that `python -m models.training NAME` needs to make it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training at one size. size: side of the square samples, pixels."""
+
+    size: int
+    batch: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network.
+
+    encoder, decoder: keys of network.ENCODERS and network.DECODERS.
+    start: "imagenet" or "random" encoder weights. frozen: leave the encoder as it starts.
+    sets: how often each data set is drawn, as a share of the samples; "surface" and "rendered" are drawn by
+    programs, the others are folders.
+    lr: peak learning rate of the decoder; the encoder gets `encoder_lr` times that.
+    long_side: working scale in pixels. label, description, terms: for the card; the label stands in GIMP's dialog.
+    """
+
+    name: str
+    sets: dict[str, float]
+    phases: tuple[Phase, ...]
+    encoder: str = "lite2"
+    decoder: str = "unet"
+    start: str = "imagenet"
+    frozen: bool = False
+    lr: float = 1e-3
+    encoder_lr: float = 0.4
+    seed: int = 7
+    long_side: int = 448
+    label: str = ""
+    description: str = ""
+    terms: str = ""
+    default: bool = False
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+
+# Figaro-1k has the most varied hair and the finest outlines. LFW's superpixel outlines are blocky and take
+# beards for hair, so they get less say. Sets without hair teach what hair is not.
+EVERYTHING = {
+    "figaro1k": 0.34,
+    "celebamask": 0.14,
+    "celebahq": 0.11,
+    "ccp": 0.20,
+    "lfw": 0.08,
+    "nohair": 0.10,
+    "surface": 0.05,
+}
+
+# What was published under a free licence, and what programs drew.
+FREE_ONLY = {"ccp": 0.5, "rendered": 0.38, "surface": 0.12}
+
+RESEARCH_TERMS = (
+    "Trained in part on CelebAMask-HQ and CelebA-HQ (non-commercial research purposes only) and on Figaro-1k and LFW "
+    "(published for research). These weights are for personal, educational and research use; whoever wants to use "
+    "them commercially should clear that with the publishers of those photographs first, or take the network "
+    "hair-u-lite2-free. The code is GPL-3.0-or-later."
+)
+FREE_TERMS = (
+    "Trained on Clothing Co-Parsing (published under Apache-2.0; rights in its photographs are not discussed there) "
+    "and on pictures drawn by our own program, starting from EfficientNet-Lite weights that were published under "
+    "Apache-2.0 and trained on ImageNet. No data set whose publisher restricts its use to research was used for "
+    "hair. The weights may be used commercially as far as we can tell; the code is GPL-3.0-or-later."
+)
+
+BEST = Recipe(
+    name="hair-u-lite2",
+    label="Most accurate (research data)",
+    description="whole-image hair segmentation",
+    sets=EVERYTHING,
+    phases=(Phase(256, 8, 6000), Phase(384, 8, 3600)),
+    terms=RESEARCH_TERMS,
+    default=True,
+)
+
+FREE = Recipe(
+    name="hair-u-lite2-free",
+    label="Freely licensed data only",
+    description="whole-image hair segmentation from freely licensed and rendered pictures only",
+    sets=FREE_ONLY,
+    phases=(Phase(256, 8, 2500), Phase(384, 8, 800)),
+    terms=FREE_TERMS,
+)
+
+RECIPES = {recipe.name: recipe for recipe in (BEST, FREE)}
