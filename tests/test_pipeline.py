@@ -1,12 +1,14 @@
 """From photo to recolored photo: what holds for the whole way."""
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 
 from hairmask_core.errors import Cancelled, ModelError, NoHairError
+from hairmask_core.evaluate import iou
 from hairmask_core.image import Photo
-from hairmask_core.pipeline import find_hair, recolor_photo, require_hair
+from hairmask_core.pipeline import QUALITIES, find_hair, recolor_photo, require_hair
 from hairmask_core.segment import segment
 
 
@@ -30,6 +32,36 @@ def test_sizes_of_one_photo_agree(astronaut, session):
     small = find_hair(Photo(astronaut[::2, ::2].copy()), session)
     large = find_hair(Photo(astronaut.repeat(3, 0).repeat(3, 1)), session)
     assert small.share == pytest.approx(large.share, rel=0.1)
+
+
+def scattered(astronaut, places, height, width, side):
+    """The astronaut's picture, shrunk, at each of the places (top, left) of a brick wall."""
+    wall = cv2.resize(skimage.data.brick(), (width, height), interpolation=cv2.INTER_CUBIC)[..., None].repeat(3, 2)
+    small = cv2.resize(astronaut, (side, side), interpolation=cv2.INTER_AREA)
+    for top, left in places:
+        wall[top : top + side, left : left + side] = small
+    return Photo(np.ascontiguousarray(wall))
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("places", [[(200, 500)], [(150, 80), (150, 700), (900, 420), (1500, 900)]])
+def test_small_heads_are_found_like_large_ones(astronaut, session, quality, places):
+    side = 230
+    photo = scattered(astronaut, places, 1875, 1250, side)
+    alone = find_hair(Photo(astronaut), session, quality=quality).matte
+    expected = cv2.resize(alone, (side, side), interpolation=cv2.INTER_AREA) >= 0.5
+    found = find_hair(photo, session, quality=quality).matte >= 0.5
+    for top, left in places:
+        here = found[top : top + side, left : left + side]
+        assert iou(here, expected) > 0.75
+        found[top : top + side, left : left + side] = False
+    assert found.mean() < 0.002  # of the wall
+
+
+def test_a_faint_matte_does_not_end_in_a_straight_line(astronaut, session):
+    matte = find_hair(scattered(astronaut, [(200, 500)], 1875, 1250, 230), session).matte
+    for axis in (0, 1):
+        assert np.abs(np.diff(matte.mean(axis=axis))).max() < 0.05
 
 
 def test_what_lies_under_transparency_does_not_matter(astronaut, session):
