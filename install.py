@@ -245,8 +245,16 @@ def put_plugin(record, profile, python, version):
     for name in (f"{PLUGIN}.py", "worker_client.py"):
         shutil.copyfile(SOURCE / "gimp_plugin" / PLUGIN / name, profile.plugin / name)
     shutil.copyfile(SOURCE / "hairmask_core" / "shades.json", profile.plugin / "shades.json")
+    (profile.plugin / "models.json").write_text(json.dumps(read_models(), indent=1), encoding="utf-8")
     (profile.plugin / f"{PLUGIN}.py").chmod(0o755)  # GIMP passes over files that are not executable
     write_settings(profile.plugin, python, version)
+
+
+def read_models():
+    """What the dialog says of each network, the default one first."""
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((SOURCE / "models").glob("*.json"))]
+    cards.sort(key=lambda card: not card["default"])
+    return [{"name": card["name"], "label": card["label"], "description": card["terms"]} for card in cards]
 
 
 def write_settings(folder, python, version):
@@ -268,7 +276,8 @@ def self_check(python, version):
         bytes((x * 4, y * 4, 96, 255)[c] for y in range(side) for x in range(side) for c in range(4))
     )
     request = {"type": "recolor", "width": side, "height": side, "format": "u8", "mask_format": "u8", "limits": []}
-    request.update({"shade": "copper", "strength": 1.0, "device": "auto", "force": True})
+    request.update({"shade": "copper", "strength": 1.0, "force": True})
+    request.update({"model": None, "quality": "fast", "device": "auto"})
     request.update({name: path.name for name, path in files.items()})
 
     def on_result(result):

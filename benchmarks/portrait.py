@@ -52,7 +52,15 @@ def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
     files = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
     files["pixels"].write_bytes(rgba.tobytes())
     request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": "u8", "mask_format": "u8"}
-    request |= {"limits": [], "shade": shade, "strength": 1.0, "device": "auto", "force": True}
+    request |= {
+        "limits": [],
+        "shade": shade,
+        "strength": 1.0,
+        "force": True,
+        "model": None,
+        "quality": "fast",
+        "device": "auto",
+    }
     request |= {name: path.name for name, path in files.items()}
     began = time.perf_counter()
     worker_client.ask(settings, directory, request, lambda fraction, text: None, lambda result: None)

@@ -4,4 +4,4 @@ A photo goes through `image` (decode) -> `segment` (hair probability) -> `refine
 matte) -> `recolor`; `pipeline` puts these together, `worker` serves it to GIMP, `cli` to the shell.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -15,7 +15,7 @@ from . import __version__
 from .errors import HairmaskError, NoHairError, PhotoError
 from .image import Photo, check_writable_name, from_float, read_photo, to_float, write_image
 from .models import choose_card, find_cards, models_folder
-from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair
+from .pipeline import QUALITIES, Hair, blend, find_hair, recolor_photo, require_hair
 from .session import DEVICES, Session, available_devices, open_session
 from .shades import find_shade, named_shades
 
@@ -49,10 +49,10 @@ def complain(sentence: str, status: int = EXIT_FAILED) -> int:
 
 
 def mask_command(args) -> int:
-    session = start_session(args.device)
+    session = start_session(args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        photo, hair = look_for_hair(path, session, refined=not args.raw, force=args.force)
+        photo, hair = look_for_hair(path, session, args.quality, refined=not args.raw, force=args.force)
         write_image(outputs["output"], from_float(hair.matte, np.uint16 if args.raw else np.uint8))
 
     return for_each_photo(args, {"output": args.output}, one)
@@ -60,10 +60,10 @@ def mask_command(args) -> int:
 
 def recolor_command(args) -> int:
     shade = find_shade(args.shade)
-    session = start_session(args.device)
+    session = start_session(args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        photo, hair = look_for_hair(path, session, force=args.force)
+        photo, hair = look_for_hair(path, session, args.quality, force=args.force)
         layer = recolor_photo(photo, hair, shade.rgb, args.strength)
         write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
         if "layer_out" in outputs:
@@ -78,7 +78,7 @@ def recolor_command(args) -> int:
 
 def heatmap_command(args) -> int:
     check_output(args.output, [args.photo])
-    photo, hair = look_for_hair(args.photo, start_session(args.device), force=True)
+    photo, hair = look_for_hair(args.photo, start_session(args), args.quality, force=True)
     write_image(args.output, draw_heatmap(photo, hair.matte, args.colormap, args.opacity))
     if not hair.found:
         print("No hair was found in this photo; the heat map shows what little there is.", file=sys.stderr)
@@ -93,10 +93,12 @@ def evaluate_command(args) -> int:
     if args.json and not args.json.parent.is_dir():
         raise PhotoError(f"The folder {args.json.parent} does not exist: make it first, or write somewhere else.")
     pairs = evaluate.find_pairs(args.images, args.masks, args.limit)
-    session = start_session(args.device)
+    session = start_session(args)
     with evaluate.progress_bar(len(pairs)) as advance:
-        result = evaluate.evaluate(pairs, lambda photo: find_hair(photo, session, refined=not args.raw).matte, advance)
-    result["model"], result["device"], result["refined"] = session.card.name, session.device, not args.raw
+        result = evaluate.evaluate(
+            pairs, lambda photo: find_hair(photo, session, not args.raw, args.quality).matte, advance
+        )
+    result |= {"model": session.card.name, "device": session.device, "quality": args.quality, "refined": not args.raw}
     print(evaluate.format_table(result))
     if args.json:
         try:
@@ -134,8 +136,8 @@ def info_command(args) -> int:
         )
         print(f"    mean IoU on validation photos: {ious}")
         print(f"    training data: {', '.join(card.details.get('training_data', []))}")
-        print(f"    licence: {card.details.get('licence')}")
-    session = open_session(choose_card(), args.device)
+        print(f"    terms: {card.details.get('terms')}")
+    session = open_session(choose_card(args.model), args.device)
     print(f"\nDevice: {session.device}. {reason_for_device(session, args.device)}")
     return 0
 
@@ -158,18 +160,20 @@ def reason_for_device(session: Session, wish: str) -> str:
 # What the commands share
 
 
-def start_session(device: str) -> Session:
-    session = open_session(choose_card(), device)
+def start_session(args) -> Session:
+    session = open_session(choose_card(args.model), args.device)
     for notice in session.notices:
         print(notice, file=sys.stderr)
     session.notices.clear()
     return session
 
 
-def look_for_hair(path: Path, session: Session, refined: bool = True, force: bool = False) -> tuple[Photo, Hair]:
+def look_for_hair(
+    path: Path, session: Session, quality: str, refined: bool = True, force: bool = False
+) -> tuple[Photo, Hair]:
     """Read a photo and find its hair; the errors name the photo."""
     photo = read_photo(path)
-    hair = find_hair(photo, session, refined)
+    hair = find_hair(photo, session, refined, quality)
     for notice in session.notices:
         print(notice, file=sys.stderr)
     session.notices.clear()
@@ -329,7 +333,8 @@ def build_parser() -> argparse.ArgumentParser:
     heatmap.add_argument(
         "--opacity", type=share, default=0.5, metavar="0..1", help="of the colors over the photo (default 0.5)"
     )
-    add_device(heatmap)
+    add_network(heatmap)
+    add_quality(heatmap)
     heatmap.set_defaults(command=heatmap_command)
 
     evaluate = make_parser(
@@ -347,7 +352,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--plot", type=Path, metavar="FILE", help="draw the precision-recall curve")
     evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N photos")
     evaluate.add_argument("--raw", action="store_true", help="measure the network's own map, without refinement")
-    add_device(evaluate)
+    add_network(evaluate)
+    add_quality(evaluate)
     evaluate.set_defaults(command=evaluate_command)
 
     worker = make_parser(
@@ -375,7 +381,7 @@ def build_parser() -> argparse.ArgumentParser:
         """,
         name="info",
     )
-    add_device(info)
+    add_network(info)
     info.set_defaults(command=info_command)
     return parser
 
@@ -408,10 +414,21 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
         "--out-dir", type=Path, metavar="DIR", help="for several photos: write STEM.png for each into this folder"
     )
     parser.add_argument("--force", action="store_true", help="write a result even where no hair was found")
-    add_device(parser)
+    add_network(parser)
+    add_quality(parser)
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_quality(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        default="fast",
+        help="how closely to look (default fast; best takes several times as long)",
+    )
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="NAME", help="which network (hairmask info lists them)")
     parser.add_argument(
         "--device",
         choices=DEVICES,

@@ -12,6 +12,7 @@ import numpy as np
 
 from .errors import RequestError
 from .image import Photo, from_float, strips
+from .pipeline import QUALITIES
 from .session import DEVICES
 from .shades import find_shade
 
@@ -38,6 +39,8 @@ def check_request(request: dict, directory: Path) -> dict:
             "mask_out": exchange_file(directory, request["mask_out"]),
             "shade": find_shade(str(shade)),
             "strength": float(request["strength"]),
+            "model": None if request["model"] is None else str(request["model"]),
+            "quality": str(request["quality"]),
             "device": str(request["device"]),
             "force": bool(request["force"]),
         }
@@ -51,6 +54,8 @@ def check_request(request: dict, directory: Path) -> dict:
         )
     if not 0 <= wish["strength"] <= 1:
         raise RequestError(f"A strength of {wish['strength']} is not possible: give a number from 0 to 1.")
+    if wish["quality"] not in QUALITIES:
+        raise RequestError(f"There is no quality {wish['quality']!r}: choose one of {', '.join(QUALITIES)}.")
     if wish["device"] not in DEVICES:
         raise RequestError(f"There is no device {wish['device']!r}: choose one of {', '.join(DEVICES)}.")
     return wish

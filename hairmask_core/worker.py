@@ -158,7 +158,7 @@ class Desk:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[tuple[str, str], Session] = {}  # by model and device
         self.hair: OrderedDict[tuple, Hair] = OrderedDict()
 
     def recolor(self, request: dict, report: Callable[[float, str], None]) -> dict:
@@ -166,8 +166,8 @@ class Desk:
         wish = check_request(request, self.directory)
         report(0.0, "Reading the layer")
         photo = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
-        session = self._session(wish["device"])
-        hair = self._find_hair(photo, session, lambda done, text: report(0.05 + 0.55 * done, text))
+        session = self._session(wish["model"], wish["device"])
+        hair = self._find_hair(photo, session, wish["quality"], lambda done, text: report(0.05 + 0.55 * done, text))
         if not wish["force"]:
             require_hair(hair)
         matte = limit_matte(hair.matte, wish["limits"])
@@ -178,17 +178,18 @@ class Desk:
         write_pixels(wish["layer_out"], recolored, photo.alpha, lambda done: report(0.95 + 0.05 * done, "Recoloring"))
         return {"device": session.device, "notices": session.notices, "shade": wish["shade"].name, "share": hair.share}
 
-    def _session(self, device: str) -> Session:
-        if device not in self.sessions:
-            self.sessions[device] = open_session(choose_card(), device)
-        return self.sessions[device]
+    def _session(self, model: str | None, device: str) -> Session:
+        card = choose_card(model)
+        if (card.name, device) not in self.sessions:
+            self.sessions[card.name, device] = open_session(card, device)
+        return self.sessions[card.name, device]
 
-    def _find_hair(self, photo: Photo, session: Session, report: Callable[[float, str], None]) -> Hair:
-        key = (hash_pixels(photo, report), session.card.sha256, session.device)
+    def _find_hair(self, photo: Photo, session: Session, quality: str, report: Callable[[float, str], None]) -> Hair:
+        key = (hash_pixels(photo, report), session.card.sha256, session.device, quality)
         if key in self.hair:
             self.hair.move_to_end(key)
             return self.hair[key]
-        hair = find_hair(photo, session, report=report)
+        hair = find_hair(photo, session, quality=quality, report=report)
         self.hair[key] = hair
         while len(self.hair) > 1 and sum(h.matte.nbytes for h in self.hair.values()) > MASK_CACHE_BYTES:
             self.hair.popitem(last=False)

@@ -139,7 +139,7 @@ def test_heatmap(portrait, tmp_path, astronaut):
 def test_info_names_versions_models_and_the_device(capsys):
     assert main(["info"]) == 0
     said = capsys.readouterr().out
-    for word in ("ONNX Runtime", "Execution providers", "(default)", "licence", "Device: "):
+    for word in ("ONNX Runtime", "Execution providers", "(default)", "terms", "Device: "):
         assert word in said
 
 

@@ -57,7 +57,13 @@ def test_it_says_what_it_did_and_what_to_do_next(home):
 @pytest.mark.parametrize("version", ["3.0", "3.2"])
 def test_plug_in_is_complete_and_executable(home, version):
     plugin = home / ".config/GIMP" / version / "plug-ins/hair_recolor"
-    assert {p.name for p in plugin.iterdir()} == {"hair_recolor.py", "worker_client.py", "shades.json", "settings.json"}
+    assert {p.name for p in plugin.iterdir()} == {
+        "hair_recolor.py",
+        "worker_client.py",
+        "shades.json",
+        "models.json",
+        "settings.json",
+    }
     assert os.access(plugin / "hair_recolor.py", os.X_OK)
     settings = json.loads((plugin / "settings.json").read_text())
     assert settings["version"] == __version__ and Path(settings["python"]).exists()

@@ -30,7 +30,7 @@ def test_there_is_one_default_model_and_it_is_intact():
     assert [card.default for card in cards].count(True) == 1
     for card in cards:
         assert len(read_weights(card)) == card.path.stat().st_size <= 16e6
-        assert card.details["licence"] and card.details["training_data"]
+        assert card.details["terms"] and card.details["training_data"]
 
 
 def test_missing_model_file(own_models):

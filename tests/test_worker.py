@@ -41,7 +41,15 @@ def make_request(directory, rgba, **changes):
     names = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
     names["pixels"].write_bytes(rgba.tobytes())
     request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": kind, "mask_format": "u8"}
-    request |= {"limits": [], "shade": "copper", "strength": 1.0, "device": "cpu", "force": False}
+    request |= {
+        "limits": [],
+        "shade": "copper",
+        "strength": 1.0,
+        "device": "cpu",
+        "force": False,
+        "model": None,
+        "quality": "fast",
+    }
     return request | {name: path.name for name, path in names.items()} | changes
 
 
@@ -285,6 +293,8 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
     [
         ({"shade": "coper"}, "nearest is 'copper'"),
         ({"device": "abacus"}, "There is no device 'abacus'"),
+        ({"quality": "perfect"}, "There is no quality 'perfect': choose one of fast, best"),
+        ({"model": "oracle"}, "There is no model 'oracle': choose one of hair-"),
         ({"strength": 2}, "A strength of 2.0 is not possible"),
         ({"width": 0}, "0x512 pixels cannot be recolored"),
         ({"width": 511}, "bytes where"),

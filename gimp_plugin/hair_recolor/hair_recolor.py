@@ -32,6 +32,8 @@ DEVICES = (
     ("directml", "Windows GPU (DirectML)"),
     ("coreml", "Apple (Core ML)"),
 )
+QUALITIES = (("fast", "Fast"), ("best", "Best (slower)"))
+DEFAULT_MODEL = "default"
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 
@@ -66,6 +68,13 @@ class HairRecolor(Gimp.PlugIn):
         for number, shade in enumerate(read_shades()):
             shades.add(shade["name"], number, shade["label"], shade["description"])
         shades.add(CUSTOM, 1000, "Custom color", "the color chosen below")
+        models = Gimp.Choice.new()
+        known = read_models()
+        for number, model in enumerate(known):
+            models.add(model["name"], number, model["label"], model["description"])
+        qualities = Gimp.Choice.new()
+        for number, (quality, label) in enumerate(QUALITIES):
+            qualities.add(quality, number, label, "")
         devices = Gimp.Choice.new()
         for number, (device, label) in enumerate(DEVICES):
             devices.add(device, number, label, "")
@@ -77,6 +86,12 @@ class HairRecolor(Gimp.PlugIn):
         )
         procedure.add_double_argument(
             "strength", "S_trength", "How far towards the shade, 0 to 1", 0.0, 1.0, 1.0, flags
+        )
+        procedure.add_choice_argument(
+            "quality", "_Quality", "How closely to look for hair", qualities, QUALITIES[0][0], flags
+        )
+        procedure.add_choice_argument(
+            "model", "_Network", "Which network finds the hair", models, known[0]["name"], flags
         )
         procedure.add_choice_argument("device", "_Device", "Where the network runs", devices, "auto", flags)
         procedure.add_boolean_argument(
@@ -121,6 +136,14 @@ def read_shades():
         return [{"name": "copper", "label": "Copper", "color": "#b5592b", "description": ""}]
 
 
+def read_models():
+    """The networks that install.py found, the default one first."""
+    try:
+        return json.loads((Path(__file__).resolve().parent / "models.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return [{"name": DEFAULT_MODEL, "label": "Default", "description": ""}]
+
+
 def check_layer(image, drawables):
     """The one layer to work on. Raises Problem for anything that cannot be recolored."""
     layer = drawables[0] if len(drawables) == 1 else None
@@ -154,7 +177,7 @@ def ask_user(procedure, config):
     GimpUi.init(PROCEDURE)
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Recolor Hair")
     dialog.get_scale_entry("strength", 100.0)  # shown in percent
-    dialog.fill(["shade", "color", "strength", "device", "force"])
+    dialog.fill(["shade", "color", "strength", "quality", "model", "device", "force"])
     color = dialog.get_widget("color", GObject.TYPE_NONE)
 
     def update(*_):
@@ -188,6 +211,8 @@ def recolor_layer(image, layer, config, settings):
             "mask_format": transport["mask_type"],
             "shade": chosen_shade(config),
             "strength": config.get_property("strength"),
+            "quality": config.get_property("quality"),
+            "model": None if config.get_property("model") == DEFAULT_MODEL else config.get_property("model"),
             "device": config.get_property("device"),
             "force": config.get_property("force"),
             "limits": [path.name for path in limits],
