@@ -22,8 +22,9 @@ import skimage.data
 import skimage.io
 
 from hairmask_core.image import Photo
+from hairmask_core.looks import QUALITIES
 from hairmask_core.models import choose_card
-from hairmask_core.pipeline import QUALITIES, find_hair
+from hairmask_core.pipeline import find_hair
 from hairmask_core.session import open_session
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

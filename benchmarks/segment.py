@@ -22,8 +22,9 @@ import numpy as np
 import skimage.data
 
 from hairmask_core.image import Photo, make_proxy, proxy_size
+from hairmask_core.looks import QUALITIES
 from hairmask_core.models import choose_card, read_card
-from hairmask_core.pipeline import QUALITIES, find_hair
+from hairmask_core.pipeline import find_hair
 from hairmask_core.refine import enlarge
 from hairmask_core.segment import segment
 from hairmask_core.session import Session, open_session

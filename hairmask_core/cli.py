@@ -14,8 +14,9 @@ import numpy as np
 from . import __version__
 from .errors import HairmaskError, NoHairError, PhotoError
 from .image import Photo, check_writable_name, from_float, read_photo, to_float, write_image
+from .looks import QUALITIES
 from .models import choose_card, find_cards, models_folder
-from .pipeline import QUALITIES, Hair, blend, find_hair, recolor_photo, require_hair
+from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair
 from .session import DEVICES, Session, available_devices, open_session
 from .shades import find_shade, named_shades
 

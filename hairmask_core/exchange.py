@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import RequestError
 from .image import Photo, from_float, strips
-from .pipeline import QUALITIES
+from .looks import QUALITIES
 from .session import DEVICES
 from .shades import find_shade
 

@@ -1,8 +1,4 @@
-"""Photo -> hair mask -> recolored photo, with progress and cancellation.
-
-Hair is looked for twice: a glance at the whole photo finds where hair is, then each such place is looked at
-closely, so that a head in a full-body photo is seen as large as in a portrait.
-"""
+"""Photo -> hair mask -> recolored photo, with progress and cancellation."""
 
 from __future__ import annotations
 
@@ -12,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import NoHairError
-from .image import Photo, from_float, make_proxy, proxy_size, strips, to_float
+from .image import Photo, from_float, strips, to_float
+from .looks import QUALITIES, look_closely
 from .recolor import HairTone, measure_tone, recolor
 from .refine import enlarge, refine
-from .regions import Region, find_regions, grow, taper
-from .segment import segment
+from .regions import taper
 from .session import Session
 
 # `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
@@ -25,23 +21,6 @@ Report = Callable[[float, str], None]
 
 # Less of the photo than this counts as no hair: a head in the far background is larger.
 NO_HAIR_SHARE = 0.0005
-
-
-# A place is enlarged this much at most before the network sees it: there is no more to see in it.
-ENLARGEMENT = 4
-GROWTHS = 2  # how often a region may grow when hair reaches its edge
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How closely to look. glance, look: working scales as multiples of the model's own. mirrored: twice, averaged."""
-
-    glance: float
-    look: float
-    mirrored: bool
-
-
-QUALITIES = {"fast": Quality(0.75, 1.0, False), "best": Quality(1.25, 1.25, True)}
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,7 @@ def find_hair(
     """Hair probability at the photo's own resolution, and the hair's tone.
 
     refined: follow the photo's own edges; False gives the network's map, only enlarged.
-    quality: key of QUALITIES.
+    quality: key of looks.QUALITIES.
     Raises NoHairError for a fully transparent photo, ModelError if the model cannot run, and whatever
     `report` raises.
     """
@@ -101,49 +80,6 @@ def find_hair(
     p = np.concatenate([look.coarse.reshape(-1) for look in looks])[None]
     share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
     return Hair(matte, measure_tone(pixels, p), float(share))
-
-
-@dataclass(frozen=True)
-class Look:
-    """One place of a photo as the network saw it.
-
-    proxy: (h, w, 3) float32 RGB, 0…1, the region at working scale. coarse: (h, w) float32 hair probability.
-    """
-
-    region: Region
-    proxy: np.ndarray
-    coarse: np.ndarray
-
-
-def look_closely(photo: Photo, session: Session, quality: Quality, report: Callable[[float], None]) -> list[Look]:
-    """A glance at the whole photo, then a look at every region in which it suspects hair.
-
-    Where it suspects none, the glance itself is the only look. report: called with the fraction done, 0…1.
-    """
-    whole = Region(0, photo.height, 0, photo.width)
-    glance = look_at(photo, whole, session, quality.glance * session.card.long_side, quality)
-    regions = find_regions(glance.coarse, photo.height, photo.width)
-    looks = []
-    for i, region in enumerate(regions):
-        report((i + 1) / (len(regions) + 1))
-        for _ in range(GROWTHS + 1):
-            long_side = min(quality.look * session.card.long_side, ENLARGEMENT * max(region.height, region.width))
-            look = look_at(photo, region, session, long_side, quality)
-            larger = grow(region, look.coarse, photo.height, photo.width)
-            if larger == region:
-                break
-            region = larger
-        looks.append(look)
-    return looks or [glance]
-
-
-def look_at(photo: Photo, region: Region, session: Session, long_side: float, quality: Quality) -> Look:
-    """The network's map of one region, brought to `long_side` pixels."""
-    rows, columns = region.slices
-    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    size = proxy_size(region.width, region.height, round(long_side), session.card.multiple)
-    proxy = make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
-    return Look(region, proxy, segment(proxy, session, quality.mirrored))
 
 
 def require_hair(hair: Hair) -> None:

@@ -8,7 +8,8 @@ import skimage.data
 from hairmask_core.errors import Cancelled, ModelError, NoHairError
 from hairmask_core.evaluate import iou
 from hairmask_core.image import Photo
-from hairmask_core.pipeline import QUALITIES, find_hair, recolor_photo, require_hair
+from hairmask_core.looks import QUALITIES
+from hairmask_core.pipeline import find_hair, recolor_photo, require_hair
 from hairmask_core.segment import segment
 
 

@@ -64,7 +64,7 @@ TINY = Recipe(
 
 
 def test_split_follows_the_rule():
-    # Remainders by 10: 2, 5, 0, 0, 9.
+    # CRC-32 modulo 10 of these: 2, 9; 0, 0, 5.
     assert not is_validation("123456789") and not is_validation("0")
     assert [is_validation(stem) for stem in ("Frame00053", "Frame00796", "Frame00054")] == [True, True, False]
 

@@ -7,6 +7,7 @@ once, when it loads the model, so speed and arithmetic stay those of float32. Th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from hairmask_core.looks import QUALITIES
 from hairmask_core.models import choose_card
-from hairmask_core.pipeline import QUALITIES
 from hairmask_core.session import open_session
 
 from .data import DATASETS
@@ -53,7 +54,7 @@ def fold_and_round(network: HairNet) -> HairNet:
     """Fold the batch normalisations into their convolutions, then round large weights to float16, in place."""
     for parent in network.modules():
         if isinstance(parent, nn.Sequential):
-            for i, (first, second) in enumerate(zip(parent[:-1], parent[1:])):
+            for i, (first, second) in enumerate(itertools.pairwise(parent)):
                 if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                     parent[i], parent[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
     for parameter in network.parameters():

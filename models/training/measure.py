@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from hairmask_core.evaluate import evaluate
+from hairmask_core.looks import QUALITIES
 from hairmask_core.models import choose_card
-from hairmask_core.pipeline import QUALITIES, find_hair
+from hairmask_core.pipeline import find_hair
 from hairmask_core.session import Session, open_session
 
 from .data import DATASETS, find_pairs

@@ -50,13 +50,13 @@ class Recipe:
 # Figaro-1k has the most varied hair and the finest outlines. LFW's superpixel outlines are blocky and take
 # beards for hair, so they get less say. Sets without hair teach what hair is not.
 EVERYTHING = {
-    "figaro1k": 0.34,
-    "celebamask": 0.14,
-    "celebahq": 0.11,
-    "ccp": 0.20,
-    "lfw": 0.08,
-    "nohair": 0.10,
-    "surface": 0.05,
+    "figaro1k": 0.33,
+    "celebamask": 0.12,
+    "celebahq": 0.09,
+    "ccp": 0.17,
+    "lfw": 0.07,
+    "nohair": 0.12,
+    "surface": 0.10,
 }
 
 # What was published under a free licence, and what programs drew.

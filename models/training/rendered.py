@@ -442,13 +442,16 @@ def draw_fur(size: int, rng: np.random.Generator) -> np.ndarray:
     """Fur, grass, hay or fringes: strands without a person, (size, size, 3) float32, 0…255."""
     image = np.full((size, size, 3), rng.uniform(10, 120, 3), np.float32)
     canvas = Canvas(image, np.zeros((size, size), np.float32))
-    count, length = int(600 * 10 ** rng.uniform(0, 1)), size * rng.uniform(0.04, 0.3)
+    count, length = int(600 * 10 ** rng.uniform(0, 1.25)), size * rng.uniform(0.04, 0.3)
     root = rng.uniform(-0.1, 1.1, (count, 2)) * size
     angle = rng.uniform(0, 2 * np.pi) + rng.choice([0.1, 0.3, 0.6, 3]) * rng.normal(size=(count, 1)) * np.linspace(
         1, 1.5, 8
     )
     step = length / 7 * np.stack([np.cos(angle), np.sin(angle)], axis=2)
-    color = rng.uniform(30, 230, 3) if rng.random() < 0.5 else np.array([110, 140, 60]) * rng.uniform(0.5, 1.5)
+    palettes = (NATURAL, ((110, 140, 60), (190, 165, 100), (90, 110, 50)), rng.uniform(30, 230, (1, 3)))
+    palette = palettes[rng.choice(3, p=[0.6, 0.2, 0.2])]
+    color = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.6, 1.4)
+    image[:] = color * rng.uniform(0.3, 0.7) if rng.random() < 0.7 else image[0, 0]
     colors = np.clip(color * rng.uniform(0.4, 1.3, (count, 1, 1)), 0, 255)
     order = np.argsort(root[:, 1])
     canvas.strokes((root[:, None] + np.cumsum(step, axis=1))[order], colors[order], int(rng.integers(1, 4)), hair=False)
@@ -457,7 +460,7 @@ def draw_fur(size: int, rng: np.random.Generator) -> np.ndarray:
 
 def render_surface(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A surface or scenery that holds no hair, (size, size, 3) uint8 RGB, and its empty mask."""
-    image = draw_fur(size, rng) if rng.random() < 0.5 else draw_background(size, rng)
+    image = draw_fur(size, rng) if rng.random() < 0.7 else draw_background(size, rng)
     return np.clip(image, 0, 255).astype(np.uint8), np.zeros((size, size), np.uint8)
 
 

@@ -26,7 +26,7 @@ FEWEST_HAIR_PIXELS = 200  # of a photo that a person is cut out of
 WARM_UP_STEPS = 200
 AVERAGING = 0.999  # of the weights, from step to step
 VALIDATE_EVERY = 500  # steps; a checkpoint goes with it
-PROGRAMS = {"rendered": (render_person, 1500), "surface": (render_surface, 300)}  # sets that are drawn, not read
+PROGRAMS = {"rendered": (render_person, 1500), "surface": (render_surface, 400)}  # sets that are drawn, not read
 RENDERED_SIDE = 384
 
 

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from hairmask_core.image import Photo
+from hairmask_core.models import choose_card, find_cards
 from hairmask_core.pipeline import find_hair, recolor_photo
+from hairmask_core.session import open_session
 from hairmask_core.shades import find_shade, parse_hex
 
 SHARED = (Path(__file__).parent / "scripts.py").read_text()
@@ -57,6 +59,14 @@ case("mask selected", image, [image.get_layers()[0].get_mask()], shade="red")
 image = load(HOME + "/portrait.png")
 layer = case("custom", image, [image.get_layers()[0]], shade="custom", color=Gegl.Color.new("#7a3422"), strength=0.5)
 dump_case("custom", image, layer)
+
+# Another network, at another quality.
+import glob, json
+known = json.load(open(glob.glob(HOME + "/.config/GIMP/*/plug-ins/hair_recolor/models.json")[0]))
+RESULT["networks"] = [model["name"] for model in known]
+image = load(HOME + "/portrait.png")
+layer = case("choices", image, [image.get_layers()[0]], shade="blue", quality="best", model=known[-1]["name"])
+dump_case("choices", image, layer)
 
 # In a group, with offsets, larger than the image, with alpha and opacity.
 image = Gimp.Image.new(300, 200, Gimp.ImageBaseType.RGB)
@@ -157,7 +167,7 @@ except Exception as error:
     RESULT["no such shade"] = {"status": "refused", "message": str(error), "before": describe(image), "after": describe(image)}
 
 # What can be missing or damaged.
-import glob, os, signal
+import os, signal
 settings = glob.glob(HOME + "/.config/GIMP/*/plug-ins/hair_recolor/settings.json")[0]
 whole = open(settings).read()
 def end_worker():
@@ -178,13 +188,16 @@ os.rename(settings + ".away", settings)
 open(settings, "w").write(whole.replace("bin/python", "bin/no-python"))
 case("no python", image, [image.get_layers()[0]])
 open(settings, "w").write(whole)
-model = glob.glob(HOME + "/.local/share/hair-recolor/venv/lib/python3*/site-packages/hairmask_core/weights/*.onnx")[0]
-os.rename(model, model + ".away")
+weights = glob.glob(HOME + "/.local/share/hair-recolor/venv/lib/python3*/site-packages/hairmask_core/weights/*.onnx")
+for model in weights:
+    os.rename(model, model + ".away")
 case("no model", image, [image.get_layers()[0]])
 end_worker()
-open(model, "wb").write(open(model + ".away", "rb").read()[:-1])
+for model in weights:
+    open(model, "wb").write(open(model + ".away", "rb").read()[:-1])
 case("altered model", image, [image.get_layers()[0]])
-os.rename(model + ".away", model)
+for model in weights:
+    os.rename(model + ".away", model)
 end_worker()
 case("repaired", image, [image.get_layers()[0]], shade="blue")
 RESULT["left over"] = glob.glob(HOME + "/.cache/hair-recolor/worker/exchange-*")
@@ -282,6 +295,14 @@ def test_custom_color_at_part_strength(gimp, calls, hair, astronaut):
     assert calls["custom"]["after"][0]["name"] == "Hair recolor (#7a3422)"
     expected = recolor_photo(Photo(astronaut), hair, parse_hex("#7a3422"), 0.5)
     assert np.abs(pixels(gimp, "custom-layer", 4)[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_quality_and_network_are_the_wished_ones(gimp, calls, astronaut):
+    assert calls["networks"] == [card.name for card in find_cards()]
+    assert calls["choices"]["status"] == "success", calls["choices"]
+    other = open_session(choose_card(calls["networks"][-1]), "cpu")
+    expected = find_hair(Photo(astronaut), other, quality="best").matte
+    assert np.abs(pixels(gimp, "choices-mask", 1) / 255 - expected).max() <= 1 / 255
 
 
 def test_group_offsets_and_opacity_are_the_sources(gimp, calls, hair):

@@ -1,0 +1,104 @@
+"""Photo -> the places where hair is, each as the network saw it.
+
+Hair is looked for twice: a glance at the whole photo finds where hair is, then each such place is looked at
+closely, so that a head in a full-body photo is seen as large as in a portrait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from .image import Photo, make_proxy, proxy_size
+from .regions import Region, find_regions, grow
+from .segment import segment
+from .session import Session
+
+# A place is enlarged this much at most before the network sees it: there is no more to see in it.
+ENLARGEMENT = 4
+GLANCE_SHARE = 0.3  # of the glance in the result; two views of the same place err less than one
+GROWTHS = 2  # how often a region may grow when hair reaches its edge
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How closely to look; working scales are multiples of the model's own.
+
+    glance: of the first look. scales: of the looks at a place, which are averaged. mirrored: every look at a place
+    is taken twice, once at its mirror image.
+    """
+
+    glance: float
+    scales: tuple[float, ...]
+    mirrored: bool
+
+
+QUALITIES = {"fast": Quality(1.0, (1.0,), True), "best": Quality(1.67, (1.0, 1.33), True)}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One place of a photo as the network saw it.
+
+    proxy: (h, w, 3) float32 RGB, 0…1, the region at working scale. coarse: (h, w) float32 hair probability.
+    """
+
+    region: Region
+    proxy: np.ndarray
+    coarse: np.ndarray
+
+
+def look_closely(photo: Photo, session: Session, quality: Quality, report: Callable[[float], None]) -> list[Look]:
+    """A glance at the whole photo, then a look at every region in which it suspects hair.
+
+    Where it suspects none, the glance itself is the only look. report: called with the fraction done, 0…1.
+    """
+    whole = Region(0, photo.height, 0, photo.width)
+    glance = look_at(photo, whole, session, quality.glance)
+    regions = find_regions(glance.coarse, photo.height, photo.width)
+    looks = []
+    for i, region in enumerate(regions):
+        report((i + 1) / (len(regions) + 1))
+        for _ in range(GROWTHS + 1):
+            seen = [look_at(photo, region, session, scale, quality.mirrored) for scale in quality.scales]
+            look = average(seen)
+            larger = grow(region, look.coarse, photo.height, photo.width)
+            if larger == region:
+                break
+            region = larger
+        looks.append(add_glance(look, glance))
+    return looks or [glance]
+
+
+def look_at(photo: Photo, region: Region, session: Session, scale: float, mirrored: bool = False) -> Look:
+    """The network's map of one region, its longer side at `scale` times the model's working scale."""
+    rows, columns = region.slices
+    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
+    long_side = round(min(scale * session.card.long_side, ENLARGEMENT * max(region.height, region.width)))
+    size = proxy_size(region.width, region.height, long_side, session.card.multiple)
+    proxy = make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
+    return Look(region, proxy, segment(proxy, session, mirrored))
+
+
+def average(looks: list[Look]) -> Look:
+    """Looks at one region as one, at the largest scale among them."""
+    largest = max(looks, key=lambda look: look.coarse.size)
+    size = largest.coarse.shape[::-1]
+    maps = [cv2.resize(look.coarse, size, interpolation=cv2.INTER_LINEAR) for look in looks]
+    return replace(largest, coarse=np.mean(maps, axis=0))
+
+
+def add_glance(look: Look, glance: Look) -> Look:
+    """The look with a share of what the glance saw at the same place."""
+    height, width = look.coarse.shape
+    x_step = look.region.width / width * glance.coarse.shape[1] / glance.region.width
+    y_step = look.region.height / height * glance.coarse.shape[0] / glance.region.height
+    x_start = look.region.left * glance.coarse.shape[1] / glance.region.width + (x_step - 1) / 2
+    y_start = look.region.top * glance.coarse.shape[0] / glance.region.height + (y_step - 1) / 2
+    to_glance = np.array([[x_step, 0, x_start], [0, y_step, y_start]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    there = cv2.warpAffine(glance.coarse, to_glance, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return replace(look, coarse=look.coarse + GLANCE_SHARE * (there - look.coarse))

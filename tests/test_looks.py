@@ -1,0 +1,51 @@
+"""Looks at a photo and what becomes of them."""
+
+import numpy as np
+import pytest
+
+from hairmask_core.image import Photo
+from hairmask_core.looks import GLANCE_SHARE, QUALITIES, Look, add_glance, average, look_at, look_closely
+from hairmask_core.regions import Region
+
+
+def ramp(height, width, region, photo_width):
+    """A look whose map is the column's place in the photo, 0…1."""
+    x = (np.arange(width) + 0.5) / width * region.width + region.left
+    p = np.repeat((x / photo_width).astype(np.float32)[None], height, axis=0)
+    return Look(region, np.zeros((height, width, 3), np.float32), p)
+
+
+def test_glance_is_taken_from_the_same_place():
+    glance = ramp(96, 64, Region(0, 960, 0, 640), 640)
+    look = ramp(40, 50, Region(300, 500, 200, 450), 640)
+    np.testing.assert_allclose(add_glance(look, glance).coarse, look.coarse, atol=2e-3)
+    other = add_glance(Look(look.region, look.proxy, np.zeros_like(look.coarse)), glance)
+    np.testing.assert_allclose(other.coarse, GLANCE_SHARE * look.coarse, atol=2e-3)
+
+
+def test_looks_of_several_scales_become_one_of_the_largest():
+    region = Region(0, 100, 0, 100)
+    one = average([ramp(32, 32, region, 100), ramp(64, 64, region, 100)])
+    assert one.coarse.shape == (64, 64) and one.proxy.shape == (64, 64, 3)
+    np.testing.assert_allclose(one.coarse[:, 4:-4], ramp(64, 64, region, 100).coarse[:, 4:-4], atol=1e-2)
+
+
+def test_mirrored_look_is_the_mean_of_both_views(astronaut, session):
+    photo, mirror, region = Photo(astronaut), Photo(astronaut[:, ::-1]), Region(0, 512, 0, 512)
+    both = look_at(photo, region, session, 1.0, mirrored=True).coarse
+    views = look_at(photo, region, session, 1.0).coarse, look_at(mirror, region, session, 1.0).coarse[:, ::-1]
+    np.testing.assert_allclose(both, np.mean(views, axis=0), atol=1e-5)
+
+
+def test_small_places_are_not_enlarged_beyond_reason(astronaut, session):
+    look = look_at(Photo(astronaut), Region(0, 40, 200, 240), session, 1.0)
+    assert max(look.coarse.shape) == 160
+
+
+@pytest.mark.parametrize("quality", QUALITIES.values())
+def test_progress_only_rises(astronaut, session, quality):
+    said = []
+    looks = look_closely(Photo(astronaut), session, quality, said.append)
+    assert said == sorted(said) and 0 < said[-1] < 1
+    for look in looks:
+        assert look.coarse.dtype == np.float32 and look.proxy.shape[:2] == look.coarse.shape
