@@ -345,7 +345,9 @@ def fetch_astronaut(python, folder):
 
 def run_tests(arguments):
     """All tests, in an environment of their own beside this file; the user's GIMP is not touched."""
-    python = make_environment(Record(SOURCE / ".venv-test"), SOURCE / ".venv-test" / "venv", [choose_runtime(), "test"])
+    python = make_environment(
+        Record(SOURCE / ".venv-test"), SOURCE / ".venv-test" / "venv", [choose_runtime(), "test", "training"]
+    )
     # Not "python -m pytest", which would put the source before the installed product.
     pytest = python.parent / ("pytest.exe" if os.name == "nt" else "pytest")
     return subprocess.run([str(pytest), *arguments], cwd=SOURCE).returncode

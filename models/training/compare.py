@@ -20,12 +20,13 @@ from torch import nn
 from .data import find_pairs, read_pair
 from .export import fold_and_round, read_checkpoint, write_onnx
 from .network import ENCODERS, HairNet, imagenet_file
-from .recipes import EVERYTHING, Phase, Recipe
+from .recipes import Phase, Recipe
 from .train import CACHE_LONG_SIDE, train, validate
 
 SIDE = 448
-BUDGET = (Phase(224, 8, 1000),)
-BASE = Recipe("fine-tuned", EVERYTHING, BUDGET)
+BUDGET = (Phase(192, 8, 600),)
+SETS = {"figaro1k": 0.5, "celebamask": 0.2, "ccp": 0.2, "nohair": 0.1}
+BASE = Recipe("fine-tuned", SETS, BUDGET)
 CONTENDERS = (
     BASE,
     dataclasses.replace(BASE, name="frozen", frozen=True),

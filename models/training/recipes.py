@@ -36,7 +36,7 @@ class Recipe:
     lr: float = 1e-3
     encoder_lr: float = 0.4
     seed: int = 7
-    long_side: int = 448
+    long_side: int = 384
     label: str = ""
     description: str = ""
     terms: str = ""
@@ -80,7 +80,7 @@ BEST = Recipe(
     label="Most accurate (research data)",
     description="whole-image hair segmentation",
     sets=EVERYTHING,
-    phases=(Phase(256, 8, 6000), Phase(384, 8, 3600)),
+    phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 4000)),
     terms=RESEARCH_TERMS,
     default=True,
 )
@@ -90,7 +90,7 @@ FREE = Recipe(
     label="Freely licensed data only",
     description="whole-image hair segmentation from freely licensed and rendered pictures only",
     sets=FREE_ONLY,
-    phases=(Phase(256, 8, 2500), Phase(384, 8, 800)),
+    phases=(Phase(192, 8, 2500), Phase(256, 8, 1500), Phase(320, 8, 800)),
     terms=FREE_TERMS,
 )
 
