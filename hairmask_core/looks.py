@@ -19,7 +19,6 @@ from .session import Session
 
 # A place is enlarged this much at most before the network sees it: there is no more to see in it.
 ENLARGEMENT = 4
-GLANCE_SHARE = 0.3  # of the glance in the result; two views of the same place err less than one
 GROWTHS = 2  # how often a region may grow when hair reaches its edge
 
 
@@ -27,16 +26,18 @@ GROWTHS = 2  # how often a region may grow when hair reaches its edge
 class Quality:
     """How closely to look; working scales are multiples of the model's own.
 
-    glance: of the first look. scales: of the looks at a place, which are averaged. mirrored: every look at a place
-    is taken twice, once at its mirror image.
+    glance: working scale of the first look. looks: working scale, and whether the mirror image is looked at, of each
+    look at a place; they are averaged. Two views of one place err less than one, and the glance was no mirrored one.
     """
 
     glance: float
-    scales: tuple[float, ...]
-    mirrored: bool
+    looks: tuple[tuple[float, bool], ...]
 
 
-QUALITIES = {"fast": Quality(1.0, (1.0,), True), "best": Quality(1.67, (1.0, 1.33), True)}
+QUALITIES = {
+    "fast": Quality(1.0, ((1.0, True),)),
+    "best": Quality(1.67, ((1.0, False), (1.0, True), (1.33, False), (1.33, True))),
+}
 
 
 @dataclass(frozen=True)
@@ -63,24 +64,28 @@ def look_closely(photo: Photo, session: Session, quality: Quality, report: Calla
     for i, region in enumerate(regions):
         report((i + 1) / (len(regions) + 1))
         for _ in range(GROWTHS + 1):
-            seen = [look_at(photo, region, session, scale, quality.mirrored) for scale in quality.scales]
-            look = average(seen)
+            look = average([look_at(photo, region, session, scale, mirrored) for scale, mirrored in quality.looks])
             larger = grow(region, look.coarse, photo.height, photo.width)
             if larger == region:
                 break
             region = larger
-        looks.append(add_glance(look, glance))
+        looks.append(add_glance(look, glance, len(quality.looks)))
     return looks or [glance]
 
 
 def look_at(photo: Photo, region: Region, session: Session, scale: float, mirrored: bool = False) -> Look:
-    """The network's map of one region, its longer side at `scale` times the model's working scale."""
+    """The network's map of one region, its longer side at `scale` times the model's working scale.
+
+    mirrored: show the network the mirror image; the map is turned back.
+    """
     rows, columns = region.slices
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
     long_side = round(min(scale * session.card.long_side, ENLARGEMENT * max(region.height, region.width)))
     size = proxy_size(region.width, region.height, long_side, session.card.multiple)
     proxy = make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
-    return Look(region, proxy, segment(proxy, session, mirrored))
+    if mirrored:
+        return Look(region, proxy, segment(proxy[:, ::-1], session)[:, ::-1])
+    return Look(region, proxy, segment(proxy, session))
 
 
 def average(looks: list[Look]) -> Look:
@@ -91,8 +96,12 @@ def average(looks: list[Look]) -> Look:
     return replace(largest, coarse=np.mean(maps, axis=0))
 
 
-def add_glance(look: Look, glance: Look) -> Look:
-    """The look with a share of what the glance saw at the same place."""
+def add_glance(look: Look, glance: Look, views: int) -> Look:
+    """The look averaged with what the glance saw at the same place.
+
+    views: how many looks `look` is made of. The glance counts as one more if it saw the place as large as they did,
+    and for less the smaller it saw it.
+    """
     height, width = look.coarse.shape
     x_step = look.region.width / width * glance.coarse.shape[1] / glance.region.width
     y_step = look.region.height / height * glance.coarse.shape[0] / glance.region.height
@@ -101,4 +110,5 @@ def add_glance(look: Look, glance: Look) -> Look:
     to_glance = np.array([[x_step, 0, x_start], [0, y_step, y_start]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     there = cv2.warpAffine(glance.coarse, to_glance, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return replace(look, coarse=look.coarse + GLANCE_SHARE * (there - look.coarse))
+    weight = min(1.0, x_step)
+    return replace(look, coarse=look.coarse + weight / (views + weight) * (there - look.coarse))

@@ -9,11 +9,10 @@ from .models import REPAIR
 from .session import Session
 
 
-def segment(proxy: np.ndarray, session: Session, mirrored: bool = False) -> np.ndarray:
+def segment(proxy: np.ndarray, session: Session) -> np.ndarray:
     """Hair probability of a working-scale photo.
 
     proxy: (h, w, 3) float32 RGB, 0…1, h and w multiples of the model card's `multiple`.
-    mirrored: look at the mirrored photo as well and average; twice the time.
     Returns (h, w) float32 in 0…1.
 
     Raises ModelError if the model's output is not a map of that size, or not finite.
@@ -26,5 +25,4 @@ def segment(proxy: np.ndarray, session: Session, mirrored: bool = False) -> np.n
     p = session.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
     if p.shape != (1, 1, *proxy.shape[:2]) or not np.isfinite(p).all():
         raise ModelError(f"The model {card.name} gave no usable probability map: {REPAIR}")
-    p = np.clip(p[0, 0], 0, 1).astype(np.float32)
-    return (p + segment(proxy[:, ::-1], session)[:, ::-1]) / 2 if mirrored else p
+    return np.clip(p[0, 0], 0, 1).astype(np.float32)

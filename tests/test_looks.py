@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hairmask_core.image import Photo
-from hairmask_core.looks import GLANCE_SHARE, QUALITIES, Look, add_glance, average, look_at, look_closely
+from hairmask_core.looks import QUALITIES, Look, add_glance, average, look_at, look_closely
 from hairmask_core.regions import Region
 
 
@@ -18,9 +18,18 @@ def ramp(height, width, region, photo_width):
 def test_glance_is_taken_from_the_same_place():
     glance = ramp(96, 64, Region(0, 960, 0, 640), 640)
     look = ramp(40, 50, Region(300, 500, 200, 450), 640)
-    np.testing.assert_allclose(add_glance(look, glance).coarse, look.coarse, atol=2e-3)
-    other = add_glance(Look(look.region, look.proxy, np.zeros_like(look.coarse)), glance)
-    np.testing.assert_allclose(other.coarse, GLANCE_SHARE * look.coarse, atol=2e-3)
+    np.testing.assert_allclose(add_glance(look, glance, 1).coarse, look.coarse, atol=2e-3)
+
+
+@pytest.mark.parametrize("views", [1, 4])
+def test_glance_counts_for_less_where_it_saw_less(views):
+    glance = ramp(96, 64, Region(0, 960, 0, 640), 640)
+    blank = np.zeros((60, 50), np.float32)
+    closer = Look(Region(300, 500, 200, 450), np.zeros((60, 50, 3), np.float32), blank)  # 2 pixels where it had 1
+    alike = Look(glance.region, glance.proxy, np.zeros_like(glance.coarse))
+    there = ramp(60, 50, closer.region, 640).coarse
+    np.testing.assert_allclose(add_glance(closer, glance, views).coarse, there * 0.5 / (views + 0.5), atol=2e-3)
+    np.testing.assert_allclose(add_glance(alike, glance, views).coarse, glance.coarse / (views + 1), atol=1e-5)
 
 
 def test_looks_of_several_scales_become_one_of_the_largest():
@@ -30,11 +39,11 @@ def test_looks_of_several_scales_become_one_of_the_largest():
     np.testing.assert_allclose(one.coarse[:, 4:-4], ramp(64, 64, region, 100).coarse[:, 4:-4], atol=1e-2)
 
 
-def test_mirrored_look_is_the_mean_of_both_views(astronaut, session):
+def test_mirrored_look_is_the_mirror_images_turned_back(astronaut, session):
     photo, mirror, region = Photo(astronaut), Photo(astronaut[:, ::-1]), Region(0, 512, 0, 512)
-    both = look_at(photo, region, session, 1.0, mirrored=True).coarse
-    views = look_at(photo, region, session, 1.0).coarse, look_at(mirror, region, session, 1.0).coarse[:, ::-1]
-    np.testing.assert_allclose(both, np.mean(views, axis=0), atol=1e-5)
+    mirrored = look_at(photo, region, session, 1.0, mirrored=True)
+    np.testing.assert_allclose(mirrored.coarse, look_at(mirror, region, session, 1.0).coarse[:, ::-1], atol=1e-5)
+    np.testing.assert_array_equal(mirrored.proxy, look_at(photo, region, session, 1.0).proxy)
 
 
 def test_small_places_are_not_enlarged_beyond_reason(astronaut, session):
