@@ -80,7 +80,7 @@ BEST = Recipe(
     label="Most accurate (research data)",
     description="whole-image hair segmentation",
     sets=EVERYTHING,
-    phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 4000)),
+    phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 3000)),
     terms=RESEARCH_TERMS,
     default=True,
 )
