@@ -20,8 +20,8 @@ class Recipe:
 
     encoder, decoder: keys of network.ENCODERS and network.DECODERS.
     start: "imagenet" or "random" encoder weights. frozen: leave the encoder as it starts.
-    sets: how often each data set is drawn, as a share of the samples; "surface" and "rendered" are drawn by
-    programs, the others are folders.
+    sets: how often each data set is drawn, relative to the others; "surface" and "rendered" are drawn by programs
+    while training starts, "things" was composed by things.py, the others are photos.
     lr: peak learning rate of the decoder; the encoder gets `encoder_lr` times that.
     long_side: working scale in pixels. label, description, terms: for the card; the label stands in GIMP's dialog.
     """
@@ -56,11 +56,12 @@ EVERYTHING = {
     "ccp": 0.17,
     "lfw": 0.07,
     "nohair": 0.12,
-    "surface": 0.10,
+    "surface": 0.06,
+    "things": 0.12,
 }
 
 # What was published under a free licence, and what programs drew.
-FREE_ONLY = {"ccp": 0.5, "rendered": 0.38, "surface": 0.12}
+FREE_ONLY = {"ccp": 0.45, "rendered": 0.33, "surface": 0.07, "things": 0.15}
 
 RESEARCH_TERMS = (
     "Trained in part on CelebAMask-HQ and CelebA-HQ (non-commercial research purposes only) and on Figaro-1k and LFW "
@@ -90,7 +91,7 @@ FREE = Recipe(
     label="Freely licensed data only",
     description="whole-image hair segmentation from freely licensed and rendered pictures only",
     sets=FREE_ONLY,
-    phases=(Phase(192, 8, 2500), Phase(256, 8, 1500), Phase(320, 8, 800)),
+    phases=(Phase(192, 8, 2000), Phase(256, 8, 1000), Phase(320, 8, 600)),
     terms=FREE_TERMS,
 )
 

@@ -61,8 +61,10 @@ class Samples(torch.utils.data.IterableDataset):
         return image, mask, self.alphas[name, which].astype(np.float32) / 255
 
     def background(self, rng: np.random.Generator) -> np.ndarray:
-        if "nohair" in self.photos and rng.random() < 0.7:
-            return self.photos["nohair"][rng.integers(len(self.photos["nohair"]))][0]
+        empty = [name for name in ("nohair", "things") if name in self.photos]
+        if empty and rng.random() < 0.7:
+            among = self.photos[empty[rng.integers(len(empty))]]
+            return among[rng.integers(len(among))][0]
         return render_texture(256, rng)
 
     def __iter__(self):
