@@ -19,6 +19,7 @@ from .session import Session
 
 # A place is enlarged this much at most before the network sees it: there is no more to see in it.
 ENLARGEMENT = 4
+SMALL = 0.15  # of the photo's long side; where all regions are smaller, a closer glance may find more of them
 GROWTHS = 2  # how often a region may grow when hair reaches its edge
 
 
@@ -26,17 +27,21 @@ GROWTHS = 2  # how often a region may grow when hair reaches its edge
 class Quality:
     """How closely to look; working scales are multiples of the model's own.
 
-    glance: working scale of the first look. looks: working scale, and whether the mirror image is looked at, of each
+    glance: working scale of the first look. closer_glance: of one more where that shows no hair, or only heads so small
+    that there may be others too small for it, and the photo is larger than that. looks: working scale, and whether the mirror image is looked at, of each
     look at a place; they are averaged. Two views of one place err less than one, and the glance was no mirrored one.
+    most: looks at all places together; where there are many places, each gets fewer, but at least one.
     """
 
     glance: float
+    closer_glance: float
     looks: tuple[tuple[float, bool], ...]
+    most: int
 
 
 QUALITIES = {
-    "fast": Quality(1.0, ((1.0, True),)),
-    "best": Quality(1.67, ((1.0, False), (1.0, True), (1.33, False), (1.33, True))),
+    "fast": Quality(1.4, 1.8, ((0.8, False), (1.0, True)), 4),
+    "best": Quality(1.4, 3.0, tuple((scale, mirrored) for scale in (0.8, 1.0, 1.2) for mirrored in (False, True)), 20),
 }
 
 
@@ -60,16 +65,20 @@ def look_closely(photo: Photo, session: Session, quality: Quality, report: Calla
     whole = Region(0, photo.height, 0, photo.width)
     glance = look_at(photo, whole, session, quality.glance)
     regions = find_regions(glance.coarse, photo.height, photo.width)
-    looks = []
+    largest = max((region.long_side for region in regions), default=0)
+    if largest < SMALL * whole.long_side and whole.long_side > quality.closer_glance * session.card.long_side:
+        glance = look_at(photo, whole, session, quality.closer_glance)
+        regions = find_regions(glance.coarse, photo.height, photo.width)
+    looks, views = [], quality.looks[: max(1, quality.most // max(1, len(regions)))]
     for i, region in enumerate(regions):
         report((i + 1) / (len(regions) + 1))
         for _ in range(GROWTHS + 1):
-            look = average([look_at(photo, region, session, scale, mirrored) for scale, mirrored in quality.looks])
+            look = average([look_at(photo, region, session, scale, mirrored) for scale, mirrored in views])
             larger = grow(region, look.coarse, photo.height, photo.width)
             if larger == region:
                 break
             region = larger
-        looks.append(add_glance(look, glance, len(quality.looks)))
+        looks.append(add_glance(look, glance, len(views)))
     return looks or [glance]
 
 
@@ -80,7 +89,7 @@ def look_at(photo: Photo, region: Region, session: Session, scale: float, mirror
     """
     rows, columns = region.slices
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    long_side = round(min(scale * session.card.long_side, ENLARGEMENT * max(region.height, region.width)))
+    long_side = round(min(scale * session.card.long_side, ENLARGEMENT * region.long_side))
     size = proxy_size(region.width, region.height, long_side, session.card.multiple)
     proxy = make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
     if mirrored:

@@ -33,6 +33,10 @@ class Region:
         return self.right - self.left
 
     @property
+    def long_side(self) -> int:
+        return max(self.height, self.width)
+
+    @property
     def area(self) -> int:
         return self.height * self.width
 
@@ -102,7 +106,7 @@ def grow(region: Region, coarse: np.ndarray, height: int, width: int) -> Region:
 
     coarse: (h, w) float32 hair probability of the region, any scale. height, width: of the photo.
     """
-    reach = 0.4 * max(region.height, region.width)
+    reach = 0.4 * region.long_side
     hair = coarse >= 0.5
     top, bottom, left, right = (edge.mean() > 0.02 for edge in (hair[0], hair[-1], hair[:, 0], hair[:, -1]))
     return Region(
