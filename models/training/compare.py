@@ -24,7 +24,7 @@ from .recipes import Phase, Recipe
 from .train import CACHE_LONG_SIDE, train, validate
 
 SIDE = 448
-BUDGET = (Phase(192, 8, 400),)
+BUDGET = (Phase(192, 8, 300),)
 SETS = {"figaro1k": 0.5, "celebamask": 0.2, "ccp": 0.2, "nohair": 0.1}
 BASE = Recipe("fine-tuned", SETS, BUDGET)
 CONTENDERS = (

@@ -36,7 +36,7 @@ class Recipe:
     lr: float = 1e-3
     encoder_lr: float = 0.4
     seed: int = 7
-    long_side: int = 384
+    long_side: int = 320
     label: str = ""
     description: str = ""
     terms: str = ""
@@ -81,7 +81,7 @@ BEST = Recipe(
     label="Most accurate (research data)",
     description="whole-image hair segmentation",
     sets=EVERYTHING,
-    phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 3000)),
+    phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 2000)),
     terms=RESEARCH_TERMS,
     default=True,
 )
@@ -91,7 +91,7 @@ FREE = Recipe(
     label="Freely licensed data only",
     description="whole-image hair segmentation from freely licensed and rendered pictures only",
     sets=FREE_ONLY,
-    phases=(Phase(192, 8, 2000), Phase(256, 8, 1000), Phase(320, 8, 600)),
+    phases=(Phase(192, 8, 2000), Phase(256, 8, 800)),
     terms=FREE_TERMS,
 )
 

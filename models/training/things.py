@@ -82,7 +82,9 @@ def place(image: np.ndarray, cut_out: np.ndarray, rng: np.random.Generator) -> N
     """Put a cut-out somewhere on the image, in place; from a tenth of its side to beyond its edges."""
     side = SIDE * np.exp(rng.uniform(np.log(0.2), np.log(1.6)))
     scale = side / max(cut_out.shape[:2])
-    cut_out = cv2.resize(cut_out, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    cut_out = cv2.resize(
+        cut_out, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    )
     if rng.random() < 0.5:
         cut_out = cut_out[:, ::-1]
     height, width = cut_out.shape[:2]
