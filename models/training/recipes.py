@@ -92,6 +92,7 @@ FREE = Recipe(
     description="whole-image hair segmentation from freely licensed and rendered pictures only",
     sets=FREE_ONLY,
     phases=(Phase(192, 8, 2000), Phase(256, 8, 800)),
+    long_side=192,  # CCP's heads are small; large hair is found better when it is made small as well
     terms=FREE_TERMS,
 )
 
