@@ -40,7 +40,7 @@ class Quality:
 
 
 QUALITIES = {
-    "fast": Quality(1.4, 1.8, ((0.8, False), (1.0, True)), 4),
+    "fast": Quality(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4),
     "best": Quality(1.4, 3.0, tuple((scale, mirrored) for scale in (0.8, 1.0, 1.2) for mirrored in (False, True)), 20),
 }
 
