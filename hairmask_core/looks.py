@@ -27,9 +27,10 @@ GROWTHS = 2  # how often a region may grow when hair reaches its edge
 class Quality:
     """How closely to look; working scales are multiples of the model's own.
 
-    glance: working scale of the first look. closer_glance: of one more where that shows no hair, or only heads so small
-    that there may be others too small for it, and the photo is larger than that. looks: working scale, and whether the mirror image is looked at, of each
-    look at a place; they are averaged. Two views of one place err less than one, and the glance was no mirrored one.
+    glance: working scale of the first look. closer_glance: of one more where that shows no hair, or only heads so
+    small that there may be others too small for it, and the photo is larger than that. looks: working scale of each
+    look at a place, and whether the mirror image is looked at; they are averaged. Two views of one place err less
+    than one, and the glance was no mirrored one.
     most: looks at all places together; where there are many places, each gets fewer, but at least one.
     """
 

@@ -20,7 +20,7 @@ class Recipe:
 
     encoder, decoder: keys of network.ENCODERS and network.DECODERS.
     start: "imagenet" or "random" encoder weights. frozen: leave the encoder as it starts.
-    sets: how often each data set is drawn, relative to the others; "surface" and "rendered" are drawn by programs
+    sets: how often each data set is drawn, as a share of the samples; "surface" and "rendered" are drawn by programs
     while training starts, "things" was composed by things.py, the others are photos.
     lr: peak learning rate of the decoder; the encoder gets `encoder_lr` times that.
     long_side: working scale in pixels. label, description, terms: for the card; the label stands in GIMP's dialog.
@@ -50,28 +50,30 @@ class Recipe:
 # Figaro-1k has the most varied hair and the finest outlines. LFW's superpixel outlines are blocky and take
 # beards for hair, so they get less say. Sets without hair teach what hair is not.
 EVERYTHING = {
-    "figaro1k": 0.33,
-    "celebamask": 0.12,
-    "celebahq": 0.09,
-    "ccp": 0.17,
-    "lfw": 0.07,
-    "nohair": 0.12,
-    "surface": 0.06,
-    "things": 0.12,
+    "figaro1k": 0.306,
+    "celebamask": 0.111,
+    "celebahq": 0.083,
+    "ccp": 0.157,
+    "lfw": 0.065,
+    "nohair": 0.111,
+    "surface": 0.056,
+    "things": 0.111,
 }
 
 # What was published under a free licence, and what programs drew.
 FREE_ONLY = {"ccp": 0.45, "rendered": 0.33, "surface": 0.07, "things": 0.15}
 
 RESEARCH_TERMS = (
-    "Trained in part on CelebAMask-HQ and CelebA-HQ (non-commercial research purposes only) and on Figaro-1k and LFW "
-    "(published for research). These weights are for personal, educational and research use; whoever wants to use "
+    "Trained in part on CelebAMask-HQ and CelebA-HQ (non-commercial research purposes only), on Figaro-1k, LFW and "
+    "photos of ImageNet (published for research), and on pictures composed of Debian's tuxpaint-stamps and wallpaper "
+    "packages (GPL-2 and later, CC-BY-SA). These weights are for personal, educational and research use; whoever wants to use "
     "them commercially should clear that with the publishers of those photographs first, or take the network "
     "hair-u-lite2-free. The code is GPL-3.0-or-later."
 )
 FREE_TERMS = (
     "Trained on Clothing Co-Parsing (published under Apache-2.0; rights in its photographs are not discussed there) "
-    "and on pictures drawn by our own program, starting from EfficientNet-Lite weights that were published under "
+    "on pictures drawn by our own program, and, for what is no hair, on pictures composed of Debian's tuxpaint-stamps "
+    "and wallpaper packages (GPL-2 and later, CC-BY-SA), starting from EfficientNet-Lite weights that were published under "
     "Apache-2.0 and trained on ImageNet. No data set whose publisher restricts its use to research was used for "
     "hair. The weights may be used commercially as far as we can tell; the code is GPL-3.0-or-later."
 )

@@ -41,7 +41,10 @@ def read_picture(path: Path) -> np.ndarray | None:
 
 
 def read_pictures(folders: list[Path]):
-    """Animals, other cut-outs and sceneries, each a list of RGBA pictures."""
+    """Animals, other cut-outs and sceneries, each a list of RGBA pictures.
+
+    Raises FileNotFoundError if the folders lack one of the three.
+    """
     animals, others, sceneries, seen = [], [], [], set()
     files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     for path in files:
@@ -59,6 +62,8 @@ def read_pictures(folders: list[Path]):
             seen.add(path.parent)
         elif cut:
             (animals if "animals" in name and "cartoon" not in name else others).append(picture)
+    if not (animals and others and sceneries):
+        raise FileNotFoundError("No animals, no other cut-outs or no sceneries: name the folders that things.py lists.")
     return animals, others, sceneries
 
 
@@ -79,7 +84,7 @@ def compose(animals, others, sceneries, rng: np.random.Generator) -> np.ndarray:
 
 
 def place(image: np.ndarray, cut_out: np.ndarray, rng: np.random.Generator) -> None:
-    """Put a cut-out somewhere on the image, in place; from a tenth of its side to beyond its edges."""
+    """Put a cut-out somewhere on the image, in place; from a fifth of its side to beyond its edges."""
     side = SIDE * np.exp(rng.uniform(np.log(0.2), np.log(1.6)))
     scale = side / max(cut_out.shape[:2])
     cut_out = cv2.resize(
