@@ -16,7 +16,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind the insta
 from hairmask_core.models import choose_card
 from hairmask_core.segment import segment
 from hairmask_core.session import open_session
-from models.training import export, train
+from models.training import __main__ as program
+from models.training import export, things, train
 from models.training.data import augment, change_background, collage, crowd, cut_out, find_pairs, is_validation
 from models.training.depthwise import DepthwiseConv
 from models.training.measure import figaro_styles, format_tables, measure
@@ -190,6 +191,54 @@ def test_every_decoder_gives_a_map_of_the_inputs_size(decoder):
         assert HairNet("lite0", decoder).eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 64, 96)
 
 
+# Things: pictures without hair, composed
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A red disc as an animal, a green one as another thing, a blue scenery, and what must be left out."""
+    y, x = np.mgrid[:200, :200]
+    alpha = np.where((y - 100) ** 2 + (x - 100) ** 2 < 80**2, 255, 0).astype(np.uint8)
+    for place, color in (("animals/a", (0, 0, 255)), ("food/b", (0, 255, 0)), ("people/c", (255, 255, 255))):
+        path = tmp_path / "pictures" / f"{place}.png"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.dstack([np.full((200, 200, 3), color, np.uint8), alpha]))
+    cv2.imwrite(str(tmp_path / "pictures" / "scenery.png"), np.full((700, 1000, 3), (255, 0, 0), np.uint8))
+    (tmp_path / "pictures" / "broken.png").write_bytes(b"no picture")
+    return tmp_path / "pictures"
+
+
+def test_things_are_sorted_and_people_left_out(pictures):
+    animals, others, sceneries = things.read_pictures([pictures])
+    assert [len(of) for of in (animals, others, sceneries)] == [1, 1, 1]
+    assert animals[0][100, 100].tolist() == [255, 0, 0, 255] and animals[0][0, 0, 3] == 0
+    with pytest.raises(FileNotFoundError, match="no sceneries"):
+        things.read_pictures([pictures / "animals"])
+
+
+def test_things_are_composed_of_their_pictures_only(pictures):
+    parts = things.read_pictures([pictures])
+    animals, others = 0, 0
+    for seed in range(12):
+        image = things.compose(*parts, np.random.default_rng(seed))
+        assert image.shape == (things.SIDE, things.SIDE, 3) and image.dtype == np.uint8
+        assert np.array_equal(image, things.compose(*parts, np.random.default_rng(seed)))
+        animals += (image == (255, 0, 0)).all(axis=2).any()
+        others += (image == (0, 255, 0)).all(axis=2).any()
+    assert animals >= 4 and others >= 4
+
+
+def test_things_become_a_data_set_without_hair(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(things, "COUNT", 3)
+    monkeypatch.setattr(sys, "argv", ["things", str(pictures), "--out", str(tmp_path)])
+    things.main()
+    pairs = find_pairs(tmp_path, ("things",))
+    assert len(pairs) == 3
+    for pair in pairs:
+        mask = cv2.imread(str(pair.mask), cv2.IMREAD_UNCHANGED)
+        assert cv2.imread(str(pair.image)).shape == (*mask.shape, 3) and not mask.any()
+
+
 # Training
 
 
@@ -215,6 +264,20 @@ def test_a_frozen_encoder_does_not_move(data, tmp_path):
     state = torch.load(train.train(recipe, data, None, tmp_path), weights_only=True)["network"]
     assert all(torch.equal(before[key], state[key]) for key in before if key.startswith("encoder."))
     assert not torch.equal(before["head.weight"], state["head.weight"])
+
+
+def test_a_recipe_goes_on_from_anothers_encoder(data, tmp_path, monkeypatch):
+    first = dataclasses.replace(TINY, name="first", phases=(Phase(64, 2, 2),))
+    second = dataclasses.replace(TINY, name="second", start="first", decoder="fpn", phases=(Phase(64, 2, 1),))
+    monkeypatch.setattr(program, "RECIPES", {"first": first, "second": second})
+    checkpoint = program.run(second, data, tmp_path, None)
+    assert checkpoint == tmp_path / "second" / "checkpoint.pt"
+    trained = torch.load(tmp_path / "first" / "checkpoint.pt", weights_only=True)["average"]
+    start = train.build(second, tmp_path / "first" / "checkpoint.pt").encoder.state_dict()
+    random = train.build(dataclasses.replace(second, start="random"), None).encoder.state_dict()
+    assert start.keys() == random.keys()
+    assert all(torch.equal(value, trained[f"encoder.{key}"]) for key, value in start.items())
+    assert not any(torch.equal(start[key], random[key]) for key in start if key.endswith("conv.weight"))
 
 
 def test_export_folds_rounds_and_agrees_with_pytorch(tmp_path):

@@ -5,8 +5,17 @@ from pathlib import Path
 
 from .export import export
 from .network import imagenet_file
-from .recipes import RECIPES
+from .recipes import RECIPES, Recipe
 from .train import train
+
+
+def run(recipe: Recipe, data: Path, out: Path, imagenet: Path | None) -> Path:
+    """Train by the recipe, and before that by the one whose encoder it starts from; returns the checkpoint."""
+    if recipe.start in RECIPES:
+        start = run(RECIPES[recipe.start], data, out, imagenet)
+    else:
+        start = imagenet or (imagenet_file(recipe.encoder) if recipe.start == "imagenet" else None)
+    return train(recipe, data, start, out / recipe.name)
 
 
 def main() -> None:
@@ -20,8 +29,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     recipe = RECIPES[args.name]
-    imagenet = args.imagenet or (imagenet_file(recipe.encoder) if recipe.start == "imagenet" else None)
-    checkpoint = train(recipe, args.data, imagenet, args.out / recipe.name)
+    checkpoint = run(recipe, args.data, args.out, args.imagenet)
     export(recipe, checkpoint, args.data, args.models or args.out / recipe.name)
 
 

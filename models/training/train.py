@@ -117,22 +117,29 @@ def validate(network: HairNet, photos, long_side: int) -> float:
     return float(np.mean(scores))
 
 
-def build(recipe: Recipe, imagenet: Path | None) -> HairNet:
-    """The recipe's network as training finds it."""
+def build(recipe: Recipe, start: Path | None) -> HairNet:
+    """The recipe's network as training finds it; start: see `train`."""
     torch.manual_seed(recipe.seed)
     network = HairNet(recipe.encoder, recipe.decoder)
     if recipe.start == "imagenet":
-        network.encoder.load_imagenet(imagenet)
+        network.encoder.load_imagenet(start)
+    elif recipe.start != "random":
+        weights = torch.load(start, weights_only=True, map_location="cpu")["average"]
+        prefix = "encoder."
+        network.encoder.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        )
     if recipe.frozen:
         network.encoder.requires_grad_(False)
     return network.to(memory_format=torch.channels_last)
 
 
-def train(recipe: Recipe, data: Path, imagenet: Path | None, out: Path) -> Path:
+def train(recipe: Recipe, data: Path, start: Path | None, out: Path) -> Path:
     """Train, or go on from the last checkpoint in `out`; returns the checkpoint's path.
 
-    data: folder of data sets (see data.py). imagenet: the encoder's weights. out: for checkpoint, log and curves.
-    Raises FileNotFoundError for missing photos, ValueError for another encoder's weights.
+    data: folder of data sets (see data.py). start: what the encoder starts from, a file of ImageNet weights or the
+    checkpoint of the recipe named by `recipe.start`. out: for checkpoint, log and curves.
+    Raises FileNotFoundError for missing photos, ValueError for another encoder's ImageNet weights.
     """
     cv2.setNumThreads(0)  # before its first use: OpenCV's thread pool does not survive the loader's fork
     out.mkdir(parents=True, exist_ok=True)
@@ -147,7 +154,7 @@ def train(recipe: Recipe, data: Path, imagenet: Path | None, out: Path) -> Path:
     held_out = [read_pair(p, CACHE_LONG_SIDE) for p in pairs if p.is_validation and p.dataset == watched]
     print({name: len(of) for name, of in photos.items()}, f"and {len(held_out)} of {watched} held out", flush=True)
 
-    network = build(recipe, imagenet)
+    network = build(recipe, start)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     encoder = [p for p in network.encoder.parameters() if p.requires_grad]
     decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
