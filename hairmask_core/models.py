@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import ModelError
 
+TASKS = ("whole-image", "patch")
+WAYS = ("window", "strided", "dilated")  # of running a patch classifier
 REPAIR = "reinstall with: python3 install.py"
 
 
@@ -20,11 +22,15 @@ REPAIR = "reinstall with: python3 install.py"
 class ModelCard:
     """What is known of one model.
 
-    name: how the user calls it. task: "whole-image" (proxy photo in, probability map out).
+    name: how the user calls it. task: "whole-image" (proxy photo in, probability map out) or "patch" (window in,
+    probability of its center pixel out; see `dense`).
     path: the ONNX file. sha256: of that file, lower-case hex. default: used when none is named.
     long_side: working scale, pixels. multiple: input sides are multiples of this.
     mean, scale: the network sees (rgb - mean) * scale, rgb in 0…1, layout NCHW, float32.
     details: the whole card as written, for people (training data, licence, accuracy …).
+    For "patch" only: window: its side, pixels; stride: pixels between the windows that the network sees in a larger
+    piece; multiplications: needed for one window ("window"), and for one pixel of a large piece as it is ("strided")
+    and with dilations ("dilated"); dense: the card of the same network with dilations in place of strides.
     """
 
     name: str
@@ -37,6 +43,15 @@ class ModelCard:
     mean: float
     scale: float
     details: dict
+    window: int = 1
+    stride: int = 1
+    multiplications: dict[str, float] | None = None
+    dense: ModelCard | None = None
+
+    @property
+    def smallest_side(self) -> int:
+        """Of what the network takes, pixels."""
+        return max(2 * self.multiple, self.window)
 
 
 def models_folder() -> Path:
@@ -53,7 +68,7 @@ def read_card(path: Path) -> ModelCard:
     try:
         details = json.loads(path.read_text(encoding="utf-8"))
         wants = details["input"]
-        return ModelCard(
+        card = ModelCard(
             name=str(details["name"]),
             task=str(details["task"]),
             path=path.parent / str(details["file"]),
@@ -65,6 +80,16 @@ def read_card(path: Path) -> ModelCard:
             scale=float(wants["scale"]),
             details=details,
         )
+        if card.task != "patch":
+            return card
+        card = replace(
+            card,
+            window=int(wants["window"]),
+            stride=int(wants["stride"]),
+            multiplications={way: float(details["multiplications"][way]) for way in WAYS},
+        )
+        dense = details["dense"]
+        return replace(card, dense=replace(card, path=path.parent / str(dense["file"]), sha256=str(dense["sha256"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The model card {path} cannot be used ({error}): {REPAIR}") from error
 
@@ -78,11 +103,14 @@ def find_cards(folder: Path | None = None) -> list[ModelCard]:
     return sorted(cards, key=lambda card: not card.default)
 
 
-def choose_card(name: str | None = None, folder: Path | None = None) -> ModelCard:
-    """The card of that name, or the default one. Raises ModelError if it does not exist."""
+def choose_card(name: str | None = None, folder: Path | None = None, task: str = TASKS[0]) -> ModelCard:
+    """The card of that name, or the default one of the task. Raises ModelError if it does not exist."""
     cards = find_cards(folder)
     if name is None:
-        return cards[0]
+        for card in cards:
+            if card.task == task:
+                return card
+        raise ModelError(f"No {task} model in {folder or models_folder()}: {REPAIR}")
     for card in cards:
         if card.name == name:
             return card

@@ -8,25 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .image import FULL_SCALE, from_float, strips, to_float
-
-# OKLab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cone response -> Lab.
-RGB_TO_LMS = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-LMS_TO_LAB = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
-LAB_TO_LMS = np.linalg.inv(LMS_TO_LAB)
-LMS_TO_RGB = np.linalg.inv(RGB_TO_LMS)
+from .image import from_float, strips
+from .oklab import LAB_TO_LMS, LMS_TO_RGB, oklab_to_rgb, rgb_to_oklab
 
 CURVE_SIZE = 1024  # entries of the lightness and color curves, over OKLab lightness 0…1
 KEPT_VARIATION = 0.3  # share of the hair's own color variation that stays
@@ -157,40 +140,6 @@ def color_curve(shade: np.ndarray) -> np.ndarray:
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     share = np.where(fits, high, low)
     return np.stack([share * a, share * b], axis=1).astype(np.float32)
-
-
-def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020)."""
-    lms = cv2.transform(_to_linear(rgb), RGB_TO_LMS.astype(np.float32))
-    return cv2.transform(
-        np.cbrt(lms) if rgb.dtype == np.float32 else cv2.pow(lms, 1 / 3), LMS_TO_LAB.astype(np.float32)
-    )
-
-
-def oklab_to_rgb(lab: np.ndarray) -> np.ndarray:
-    """(h, w, 3) float32 OKLab -> float32 sRGB-encoded, clipped to 0…1."""
-    lms = cv2.transform(lab, LAB_TO_LMS.astype(np.float32))
-    linear = np.clip(cv2.transform(lms * lms * lms, LMS_TO_RGB.astype(np.float32)), 0, 1)
-    return np.where(
-        linear <= 0.0031308,
-        linear * np.float32(12.92),
-        cv2.pow(linear, 1 / 2.4) * np.float32(1.055) - np.float32(0.055),
-    )
-
-
-def _to_linear(rgb: np.ndarray) -> np.ndarray:
-    """sRGB transfer function, inverse (IEC 61966-2-1), mirrored for negative values; any stored type -> float32."""
-    if rgb.dtype != np.float32:
-        levels = int(FULL_SCALE[rgb.dtype]) + 1
-        table = _to_linear(np.linspace(0, 1, levels, dtype=np.float32).reshape(1, -1)).ravel()
-        return table[rgb]
-    size = np.abs(to_float(rgb))
-    return np.copysign(
-        np.where(
-            size <= 0.04045, size / np.float32(12.92), cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4)
-        ),
-        rgb,
-    )
 
 
 def _look_up(curve: np.ndarray, l: np.ndarray) -> np.ndarray:

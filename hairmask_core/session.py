@@ -32,6 +32,7 @@ class Session:
     """A loaded model on a device that was seen to run it.
 
     device: key of PROVIDERS. notices: sentences for the user, one for each device that was passed over.
+    dense: of a patch classifier, the same network with dilations in place of strides; it shares the notices.
     """
 
     card: ModelCard
@@ -39,9 +40,10 @@ class Session:
     device: str
     runtime: ort.InferenceSession
     notices: list[str] = field(default_factory=list)
+    dense: Session | None = None
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """Run the network: (1, 3, h, w) float32 -> its first output, float32.
+        """Run the network: (n, 3, h, w) float32 -> its first output, float32.
 
         A device that fails in the middle (out of memory, driver reset) is left for the CPU, with a
         sentence in `notices`. Raises ModelError if the CPU fails as well.
@@ -85,7 +87,12 @@ def open_session(card: ModelCard, device: str = "auto") -> Session:
         try:
             runtime = _start(weights, candidate)
             _warm_up(runtime, card)
-            return Session(card, weights, candidate, runtime, notices)
+            session = Session(card, weights, candidate, runtime, notices)
+            if card.dense:
+                session.dense = open_session(card.dense, candidate)
+                notices += session.dense.notices
+                session.dense.notices = notices
+            return session
         except Exception as error:
             if candidate == "cpu":
                 raise ModelError(
@@ -114,7 +121,7 @@ def _start(weights: bytes, device: str) -> ort.InferenceSession:
 
 
 def _warm_up(runtime: ort.InferenceSession, card: ModelCard) -> None:
-    side = card.multiple * 2
+    side = card.smallest_side
     runtime.run(None, {runtime.get_inputs()[0].name: np.zeros((1, 3, side, side), np.float32)})
 
 

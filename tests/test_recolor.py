@@ -6,18 +6,9 @@ import pytest
 
 from hairmask_core.errors import ShadeError
 from hairmask_core.image import Photo, from_float
+from hairmask_core.oklab import LMS_TO_LAB, RGB_TO_LMS, oklab_to_rgb, rgb_to_oklab
 from hairmask_core.pipeline import blend, find_hair, recolor_photo
-from hairmask_core.recolor import (
-    LMS_TO_LAB,
-    RGB_TO_LMS,
-    HairTone,
-    color_curve,
-    lightness_curve,
-    measure_tone,
-    oklab_to_rgb,
-    recolor,
-    rgb_to_oklab,
-)
+from hairmask_core.recolor import HairTone, color_curve, lightness_curve, measure_tone, recolor
 from hairmask_core.shades import find_shade, named_shades
 
 

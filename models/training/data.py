@@ -195,7 +195,14 @@ def render_texture(size: int, rng: np.random.Generator) -> np.ndarray:
 
 def augment(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.Generator):
     """One training sample: (size, size, 3) float32 RGB in -1…1 and (size, size) float32 mask in 0…1."""
-    image, mask = random_view(image, mask, size, rng)
+    return change_look(*random_view(image, mask, size, rng), rng)
+
+
+def change_look(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator):
+    """Other hair color, light and picture quality now and then.
+
+    image: (h, w, 3) uint8 RGB. mask: (h, w) uint8. Returns (h, w, 3) float32 in -1…1 and (h, w) float32 in 0…1.
+    """
     if rng.random() < DYED_SHARE:
         image = dye_hair(image, mask, rng)
     image = image.astype(np.float32) / 255

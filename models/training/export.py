@@ -31,11 +31,12 @@ from .recipes import Recipe
 
 LARGEST_DIFFERENCE = 1e-4  # in probability, ONNX Runtime against PyTorch
 SMALLEST_ROUNDED = 256  # elements; smaller tensors (biases, sizes) stay float32
+SIZES = ((256, 320), (384, 288), (32, 64))
 OPSET = 17
 
 
 class Probability(nn.Module):
-    def __init__(self, network: HairNet):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
@@ -50,7 +51,7 @@ def read_checkpoint(recipe: Recipe, checkpoint: Path) -> HairNet:
     return network.eval()
 
 
-def fold_and_round(network: HairNet) -> HairNet:
+def fold_and_round(network: nn.Module) -> nn.Module:
     """Fold the batch normalisations into their convolutions, then round large weights to float16, in place."""
     for parent in network.modules():
         if isinstance(parent, nn.Sequential):
@@ -63,14 +64,14 @@ def fold_and_round(network: HairNet) -> HairNet:
     return network
 
 
-def write_onnx(network: HairNet, path: Path) -> None:
-    """Export with free height and width, and check the result; raises ValueError if it differs from PyTorch.
+def write_onnx(network: nn.Module, path: Path, sizes=SIZES) -> None:
+    """Export with free batch, height and width, and check the result; raises ValueError if it differs from PyTorch.
 
-    network: as `fold_and_round` returns it.
+    network: as `fold_and_round` returns it. sizes: (height, width) of the squares of noise that it is checked with.
     """
     model = Probability(network).eval()
-    sample = torch.randn(1, 3, 256, 320).clamp(-1, 1)
-    axes = {"rgb": {2: "height", 3: "width"}, "probability": {2: "height", 3: "width"}}
+    sample = torch.randn(1, 3, *sizes[0]).clamp(-1, 1)
+    axes = {"rgb": {0: "batch", 2: "height", 3: "width"}, "probability": {0: "batch", 2: "rows", 3: "columns"}}
     with torch.no_grad():  # without gradients, depthwise.py stays out of the graph
         torch.onnx.export(
             model,
@@ -85,7 +86,7 @@ def write_onnx(network: HairNet, path: Path) -> None:
     onnx.save(store_as_float16(onnx.load(path)), path)
     onnx.checker.check_model(onnx.load(path))
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    for height, width in ((256, 320), (384, 288), (32, 64)):
+    for height, width in sizes:
         x = torch.rand(1, 3, height, width) * 2 - 1
         with torch.no_grad():
             expected = model(x).numpy()
