@@ -5,7 +5,20 @@ import numpy as np
 import pytest
 
 from hairmask_core.errors import Cancelled
-from hairmask_core.refine import HAZE, clear_haze, enlarge, guided_filter_coefficients, refine
+from hairmask_core.refine import (
+    FEATURES,
+    HAZE,
+    NEIGHBORHOOD,
+    UNCERTAIN,
+    ask_neighbors,
+    clear_haze,
+    describe_pixels,
+    enlarge,
+    guided_filter_coefficients,
+    reclassify,
+    refine,
+    sharpen,
+)
 
 
 def brute_force_guided_filter(guide, target, radius, epsilon):
@@ -82,3 +95,60 @@ def test_report_can_stop_the_work(astronaut):
 
     with pytest.raises(Cancelled):
         refine(astronaut, np.zeros((32, 32), np.float32), stop)
+
+
+# The stages that improve a texture map
+
+
+def test_sharpening_by_the_formula():
+    p = np.float32([[0, 0.1, 0.5, 0.9, 1]])
+    np.testing.assert_allclose(sharpen(p), [[0, 0.19, 0.75, 0.99, 1]], atol=1e-6)
+    assert sharpen(p).dtype == np.float32
+
+
+def test_neighbors_have_their_say_by_the_kernel():
+    p = np.zeros((5, 6), np.float32)
+    p[2, 3] = 1
+    out = ask_neighbors(p)
+    np.testing.assert_allclose(out[1:4, 2:5], NEIGHBORHOOD, atol=1e-7)
+    assert out.sum() == pytest.approx(1) and NEIGHBORHOOD.sum() == pytest.approx(1)
+    np.testing.assert_allclose(ask_neighbors(np.full((3, 3), 0.7, np.float32)), 0.7, atol=1e-6)
+    assert ask_neighbors(np.full((1, 1), 0.3, np.float32))[0, 0] == pytest.approx(0.3)
+
+
+@pytest.fixture
+def two_colors():
+    """Brown left of the middle and green right of it, and a map that is sure of the outer quarters only."""
+    rgb = np.empty((40, 80, 3), np.float32)
+    rgb[:, :40], rgb[:, 40:] = (0.35, 0.2, 0.1), (0.2, 0.6, 0.2)
+    p = np.tile(np.clip(np.linspace(1.5, -0.5, 80), 0, 1), (40, 1)).astype(np.float32)
+    return rgb, p
+
+
+def test_pixels_are_described(two_colors):
+    features = describe_pixels(*two_colors)
+    assert features.shape == (40, 80, FEATURES) and features.dtype == np.float32
+    assert np.isfinite(features).all() and np.abs(features).max() < 5
+    to_hair, to_rest, ratio = (features[20, :, i] for i in (12, 13, 14))
+    assert (to_hair[:40] < 0.01).all() and (to_rest[40:] < 0.01).all()
+    assert (ratio[:40] > 0.3).all() and (ratio[40:] < -0.3).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_pixels_are_described_where_nothing_is_certain_or_all_is(value):
+    features = describe_pixels(np.full((1, 3, 3), 0.4, np.float32), np.full((1, 3), value, np.float32))
+    assert features.shape == (1, 3, FEATURES) and np.isfinite(features).all()
+
+
+def test_only_uncertain_pixels_are_decided_again(two_colors):
+    rgb, p = two_colors
+    out = reclassify(rgb, p, lambda features: (features[:, 12] < features[:, 13]).astype(np.float32))
+    certain = (p <= UNCERTAIN[0]) | (p >= UNCERTAIN[1])
+    assert certain.any() and not certain.all()
+    np.testing.assert_array_equal(out[certain], p[certain])
+    np.testing.assert_array_equal(out >= 0.5, np.arange(80)[None] < 40 + np.zeros((40, 1)))
+
+
+def test_nothing_is_asked_where_all_is_certain(two_colors):
+    p = np.round(two_colors[1])
+    np.testing.assert_array_equal(reclassify(two_colors[0], p, lambda features: 1 / 0), p)
