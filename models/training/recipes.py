@@ -61,7 +61,7 @@ EVERYTHING = {
     "things": 0.111,
 }
 
-# The same, with more portraits: after EVERYTHING, close faces were what the network had learned least of.
+# The same with more portraits.
 MORE_PORTRAITS = {
     "figaro1k": 0.31,
     "celebamask": 0.15,
@@ -91,25 +91,26 @@ FREE_TERMS = (
     "hair. The weights may be used commercially as far as we can tell; the code is GPL-3.0-or-later."
 )
 
-FIRST_STAGE = Recipe(
+BEST = Recipe(
     name="hair-u-lite2",
-    label="First stage (research data)",
+    label="Most accurate (research data)",
     description="whole-image hair segmentation",
     sets=EVERYTHING,
     phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 2000)),
     terms=RESEARCH_TERMS,
+    default=True,
 )
 
-BEST = Recipe(
+# Better on portraits, worse on full-body photos; it does not ship. See MODELS.md.
+PYRAMID = Recipe(
     name="hair-fpn-lite2",
-    label="Most accurate (research data)",
+    label="Feature pyramid (research data)",
     description="whole-image hair segmentation",
     sets=MORE_PORTRAITS,
     phases=(Phase(256, 8, 8000), Phase(352, 8, 2000)),
     decoder="fpn",
     start="hair-u-lite2",
     terms=RESEARCH_TERMS,
-    default=True,
 )
 
 FREE = Recipe(
@@ -122,4 +123,4 @@ FREE = Recipe(
     terms=FREE_TERMS,
 )
 
-RECIPES = {recipe.name: recipe for recipe in (FIRST_STAGE, BEST, FREE)}
+RECIPES = {recipe.name: recipe for recipe in (BEST, PYRAMID, FREE)}
