@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .errors import ModelError
 
-TASKS = ("whole-image", "patch")
+ENGINES = {"whole": "whole-image", "texture": "patch"}  # what users call the tasks
 WAYS = ("window", "strided", "dilated")  # of running a patch classifier
 REPAIR = "reinstall with: python3 install.py"
 
@@ -103,18 +103,24 @@ def find_cards(folder: Path | None = None) -> list[ModelCard]:
     return sorted(cards, key=lambda card: not card.default)
 
 
-def choose_card(name: str | None = None, folder: Path | None = None, task: str = TASKS[0]) -> ModelCard:
-    """The card of that name, or the default one of the task. Raises ModelError if it does not exist."""
-    cards = find_cards(folder)
+def choose_card(name: str | None = None, folder: Path | None = None, engine: str = "whole") -> ModelCard:
+    """The card of that name, or the default one of the engine.
+
+    engine: key of ENGINES. Raises ModelError if there is no such card, or if the named one is another engine's.
+    """
+    if engine not in ENGINES:
+        raise ModelError(f"There is no engine {engine!r}: choose one of {', '.join(ENGINES)}.")
+    cards = [card for card in find_cards(folder) if card.task == ENGINES[engine]]
+    if not cards:
+        raise ModelError(f"No model for the engine {engine} in {folder or models_folder()}: {REPAIR}")
     if name is None:
-        for card in cards:
-            if card.task == task:
-                return card
-        raise ModelError(f"No {task} model in {folder or models_folder()}: {REPAIR}")
+        return cards[0]
     for card in cards:
         if card.name == name:
             return card
-    raise ModelError(f"There is no model {name!r}: choose one of {', '.join(card.name for card in cards)}.")
+    raise ModelError(
+        f"The engine {engine} has no model {name!r}: choose one of {', '.join(card.name for card in cards)}."
+    )
 
 
 def read_weights(card: ModelCard) -> bytes:

@@ -9,11 +9,12 @@ import numpy as np
 
 from .errors import NoHairError
 from .image import Photo, from_float, strips, to_float
-from .looks import QUALITIES, look_closely
+from .looks import QUALITIES, Look, look_closely
 from .recolor import HairTone, measure_tone, recolor
 from .refine import enlarge, refine
 from .regions import taper
 from .session import Session
+from .texture import STEP, look_by_texture
 
 # `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
 # It may raise (errors.Cancelled) to stop the work; nothing is half-written then.
@@ -44,42 +45,71 @@ def no_report(fraction: float, text: str) -> None:
     pass
 
 
+def no_progress(fraction: float) -> None:
+    pass
+
+
 def find_hair(
-    photo: Photo, session: Session, refined: bool = True, quality: str = "fast", report: Report = no_report
+    photo: Photo,
+    session: Session,
+    refined: bool = True,
+    quality: str = "fast",
+    step: int = STEP,
+    report: Report = no_report,
 ) -> Hair:
     """Hair probability at the photo's own resolution, and the hair's tone.
 
     refined: follow the photo's own edges; False gives the network's map, only enlarged.
-    quality: key of looks.QUALITIES.
+    quality: key of looks.QUALITIES, for whole-image networks. step: for patch classifiers, see `texture`.
     Raises NoHairError for a fully transparent photo, ModelError if the model cannot run, and whatever
     `report` raises.
     """
-    report(0.0, "Looking for hair")
+    looks = find_looks(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
+    matte = assemble(photo, looks, refined, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
+    pixels = np.concatenate([look.proxy.reshape(-1, 3) for look in looks])[None]
+    p = np.concatenate([look.coarse.reshape(-1) for look in looks])[None]
+    share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
+    return Hair(matte, measure_tone(pixels, p), float(share))
+
+
+def find_looks(
+    photo: Photo,
+    session: Session,
+    quality: str = "fast",
+    step: int = STEP,
+    report: Callable[[float], None] = no_progress,
+) -> list[Look]:
+    """The photo as the model saw it, place by place; see `find_hair`. report: called with the fraction done, 0…1."""
+    report(0.0)
     if photo.alpha is not None and not photo.alpha.any():
         raise NoHairError("The image is empty (fully transparent): choose a layer or photo that shows a person.")
-    looks = look_closely(photo, session, QUALITIES[quality], lambda done: report(0.4 * done, "Looking for hair"))
+    if session.card.task == "patch":
+        return [look_by_texture(photo, session, step, report)]
+    return look_closely(photo, session, QUALITIES[quality], report)
 
+
+def assemble(
+    photo: Photo, looks: list[Look], refined: bool = True, report: Callable[[float], None] = no_progress
+) -> np.ndarray:
+    """The matte of the whole photo from its looks: (H, W) float32, 0…1; see `find_hair`."""
     matte = np.zeros((photo.height, photo.width), np.float32)
     area, done = sum(look.region.area for look in looks), 0
     for look in looks:
-        region = look.region
-        rgb = photo.rgb[region.slices]
+        region, before = look.region, done / area
+        share = region.area / area
         if refined:
-            share, before = region.area / area, done / area
             piece = refine(
-                rgb, look.coarse, lambda part: report(0.4 + 0.6 * (before + part * share), "Refining the outline")
+                photo.rgb[region.slices],
+                look.coarse,
+                lambda part, before=before, share=share: report(before + part * share),
             )
         else:
             piece = enlarge(look.coarse, region.width, region.height)
         here = matte[region.slices]
         np.maximum(here, taper(piece, region, photo.height, photo.width), out=here)
         done += region.area
-    report(1.0, "Refining the outline")
-
-    pixels = np.concatenate([look.proxy.reshape(-1, 3) for look in looks])[None]
-    p = np.concatenate([look.coarse.reshape(-1) for look in looks])[None]
-    share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
-    return Hair(matte, measure_tone(pixels, p), float(share))
+    report(1.0)
+    return matte
 
 
 def require_hair(hair: Hair) -> None:

@@ -47,6 +47,32 @@ def test_altered_model_file(own_models):
         open_session(choose_card())
 
 
+def test_no_model_for_an_engine(own_models):
+    with pytest.raises(ModelError, match="There is no engine 'steam'"):
+        choose_card(engine="steam")
+    for card in find_cards():
+        card.path.with_suffix(".json").write_text(card.path.with_suffix(".json").read_text().replace("whole-", "no-"))
+    with pytest.raises(ModelError, match="No model for the engine whole"):
+        choose_card()
+
+
+@pytest.mark.parametrize("which", ["as it is", "dense"])
+def test_a_patch_classifier_needs_both_its_graphs(classifier, tmp_path, which):
+    folder = shutil.copytree(classifier.card.path.parent, tmp_path / "models")
+    card = choose_card(folder=folder, engine="texture")
+    (card.dense if which == "dense" else card).path.unlink()
+    with pytest.raises(ModelError, match="missing or unreadable"):
+        open_session(card)
+
+
+def test_a_patch_classifiers_card_says_what_a_dense_map_needs(classifier):
+    card = classifier.card
+    assert card.task == card.dense.task == "patch" and card.window == 35 and card.dense.dense is None
+    assert card.multiplications["window"] > 50 * card.multiplications["dilated"]
+    assert card.multiplications["dilated"] > card.multiplications["strided"]
+    assert choose_card().dense is None
+
+
 def test_damaged_card(own_models):
     (own_models / "broken.json").write_text("{}")
     with pytest.raises(ModelError, match="broken.json cannot be used"):
@@ -60,7 +86,7 @@ def test_no_models_at_all(tmp_path, monkeypatch):
 
 
 def test_unknown_model_name():
-    with pytest.raises(ModelError, match="There is no model 'x'"):
+    with pytest.raises(ModelError, match="The engine whole has no model 'x'"):
         choose_card("x")
 
 

@@ -294,7 +294,7 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
         ({"shade": "coper"}, "nearest is 'copper'"),
         ({"device": "abacus"}, "There is no device 'abacus'"),
         ({"quality": "perfect"}, "There is no quality 'perfect': choose one of fast, best"),
-        ({"model": "oracle"}, "There is no model 'oracle': choose one of hair-"),
+        ({"model": "oracle"}, "The engine whole has no model 'oracle': choose one of hair-"),
         ({"strength": 2}, "A strength of 2.0 is not possible"),
         ({"width": 0}, "0x512 pixels cannot be recolored"),
         ({"width": 511}, "bytes where"),

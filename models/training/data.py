@@ -242,8 +242,19 @@ def random_view(image: np.ndarray, mask: np.ndarray, size: int, rng: np.random.G
     return warp(image, mask, size, side, centre, rng)
 
 
-def warp(image: np.ndarray, mask: np.ndarray, size: int, side: float, centre: np.ndarray, rng: np.random.Generator):
-    """Bring the square of that side (pixels) around the centre (x, y) to (size, size), turned, stretched, mirrored."""
+def warp(
+    image: np.ndarray,
+    mask: np.ndarray,
+    size: int,
+    side: float,
+    centre: np.ndarray,
+    rng: np.random.Generator,
+    frame_share: float = 0.6,
+):
+    """Bring the square of that side (pixels) around the centre (x, y) to (size, size), turned, stretched, mirrored.
+
+    frame_share: how often what lies beyond the photo is one color, instead of the photo's reflection.
+    """
     angle = rng.normal(0, 12) if rng.random() < 0.95 else rng.uniform(-90, 90)
     scale = size / side
     if scale < 0.6:  # bilinear warps alias below half size
@@ -256,7 +267,7 @@ def warp(image: np.ndarray, mask: np.ndarray, size: int, side: float, centre: np
         linear = np.diag([-1, 1]) @ linear
     matrix = np.hstack([linear, (size / 2 - linear @ centre)[:, None]])
     gray = tuple(float(v) for v in rng.uniform(0, 255, 3)) if rng.random() < 0.5 else (0.0, 0.0, 0.0)
-    border = cv2.BORDER_CONSTANT if rng.random() < 0.6 else cv2.BORDER_REFLECT_101
+    border = cv2.BORDER_CONSTANT if rng.random() < frame_share else cv2.BORDER_REFLECT_101
     image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=gray)
     mask = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=0)
     return image, mask

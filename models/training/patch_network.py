@@ -201,8 +201,10 @@ def count_operations(network: PatchNet, side: int = WINDOW) -> int:
 
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     hooks = [conv.register_forward_hook(count) for conv in convolutions]
+    training = network.training
     with torch.no_grad():
-        network(torch.zeros(1, 3, side, side))
+        network.eval()(torch.zeros(1, 3, side, side))
+    network.train(training)
     for hook in hooks:
         hook.remove()
     return sum(counts)

@@ -1,0 +1,79 @@
+"""What each stage makes of the probability map, for both engines, on Figaro-1k's held-out photos.
+
+    python benchmarks/stages.py --data DATA [--engine whole|texture] [--step 2] [--pixels FILE.onnx] [--limit N]
+
+Printed: mean IoU, F1, average precision and boundary F at the photos' own resolution, after each stage in turn and
+after each alone. --pixels: the pixel-level classifier as `models/training/uncertain.py` writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnxruntime as ort
+
+from hairmask_core.evaluate import evaluate
+from hairmask_core.image import read_photo
+from hairmask_core.models import ENGINES, choose_card
+from hairmask_core.pipeline import assemble, find_looks
+from hairmask_core.refine import ask_neighbors, reclassify, sharpen
+from hairmask_core.session import open_session
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from models.training.data import find_pairs  # noqa: E402
+
+FIGURES = ("iou", "f1", "average_precision", "boundary_f_score")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of data sets (models/training/data.py)")
+    parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--step", type=int, default=2)
+    parser.add_argument("--pixels", type=Path)
+    parser.add_argument("--limit", type=int)
+    args = parser.parse_args()
+    pairs = [pair for pair in find_pairs(args.data, ("figaro1k",)) if pair.is_validation][: args.limit]
+    files = [(pair.image, pair.mask) for pair in pairs]
+    session = open_session(choose_card(engine=args.engine), "cpu")
+    seen = [find_looks(read_photo(image), session, step=args.step) for image, _ in files]
+
+    stages = {"sharpened": lambda look: sharpen(look.coarse), "neighbours": lambda look: ask_neighbors(look.coarse)}
+    if args.pixels:
+        pixels = ort.InferenceSession(args.pixels.read_bytes(), providers=["CPUExecutionProvider"])
+
+        def second(look):
+            return reclassify(look.proxy, look.coarse, lambda f: pixels.run(None, {"features": f})[0])
+
+        stages["second classifier"] = second
+
+    def row(name: str, chain: list, refined: bool) -> None:
+        improved = []
+        for looks in seen:
+            for stage in chain:
+                looks = [replace(look, coarse=stage(look)) for look in looks]
+            improved.append(looks)
+        of = iter(improved)
+        mean = evaluate(files, lambda photo: assemble(photo, next(of), refined))["mean"]
+        print(f"| {name} | " + " | ".join(f"{mean[figure]:.4f}" for figure in FIGURES) + " |", flush=True)
+
+    print(
+        f"{args.engine}, step {args.step}, {len(files)} photos\n| stage | IoU | F1 | AP | boundary F |\n|---|---|---|---|---|"
+    )
+    row("the map", [], False)
+    chain = []
+    for name, stage in stages.items():
+        chain.append(stage)
+        row(f"+ {name}", chain, False)
+    row("+ guided filter", chain, True)
+    for name, stage in stages.items():
+        row(f"{name} alone", [stage], False)
+        row(f"{name}, guided filter", [stage], True)
+    row("guided filter alone", [], True)
+
+
+if __name__ == "__main__":
+    main()

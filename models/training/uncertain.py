@@ -1,0 +1,158 @@
+"""The second, pixel-level classifier: decides again where a probability map is uncertain.
+
+python -m models.training.uncertain --data DATA --engine whole --out FOLDER
+
+It learns from the uncertain pixels of the training photos, described by `hairmask_core.refine.describe_pixels`, and is
+measured on those of the held-out ones, beside the map itself and beside two forests of OpenCV's: one that learns from
+the same pixels, and one that learns, photo by photo, from the photo's own certain pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from hairmask_core.evaluate import average_precision, read_mask, score_histogram
+from hairmask_core.image import read_photo
+from hairmask_core.models import ENGINES, choose_card
+from hairmask_core.pipeline import find_looks
+from hairmask_core.refine import FEATURES, SURE, UNCERTAIN, describe_pixels
+from hairmask_core.session import Session, open_session
+
+from .data import find_pairs
+
+SETS = {"figaro1k": 320, "celebamask": 120, "ccp": 120, "lfw": 40}  # photos of each
+PER_PHOTO = 400  # uncertain pixels
+PER_OWN = 3000  # certain pixels of a photo that its own forest learns from
+COLOR_AND_TEXTURE = slice(0, 12)  # features that do not come from the map
+EPOCHS, BATCH, RATE, SEED = 30, 2048, 3e-3, 5
+
+
+class PixelNet(nn.Module):
+    """(n, FEATURES) -> logits (n,)."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(FEATURES, 48), nn.ReLU(), nn.Linear(48, 24), nn.ReLU(), nn.Linear(24, 1))
+
+    def forward(self, x):
+        return self.layers(x)[:, 0]
+
+
+def read_pixels(pairs: list, session: Session) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Uncertain pixels of the photos: features (n, FEATURES), the map's p (n,), the own forest's p (n,), truth (n,)."""
+    rng, found = np.random.default_rng(SEED), []
+    for pair in pairs:
+        photo, truth = read_photo(pair.image), read_mask(pair.mask)
+        for seen in find_looks(photo, session):
+            height, width = seen.coarse.shape
+            hair = cv2.resize(
+                truth[seen.region.slices].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
+            )
+            features = describe_pixels(seen.proxy, seen.coarse)
+            where = np.flatnonzero((seen.coarse > UNCERTAIN[0]) & (seen.coarse < UNCERTAIN[1]))
+            if not where.size:
+                continue
+            where = rng.choice(where, min(PER_PHOTO, where.size), replace=False)
+            flat = features.reshape(-1, FEATURES)
+            own = ask_own_forest(flat, seen.coarse.reshape(-1), where, rng)
+            found.append((flat[where], seen.coarse.reshape(-1)[where], own, hair.reshape(-1)[where] > 0.5))
+    return tuple(np.concatenate(part) for part in zip(*found))
+
+
+def grow_forest(features: np.ndarray, hair: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A random forest (Breiman 2001) of OpenCV's: features (n, f) and truth (n,) -> a function from features to p."""
+    forest = cv2.ml.RTrees.create()
+    forest.setMaxDepth(10)
+    forest.setMinSampleCount(10)
+    forest.setTermCriteria((cv2.TERM_CRITERIA_MAX_ITER, 40, 0))
+    forest.train(features, cv2.ml.ROW_SAMPLE, hair.astype(np.float32))
+    return lambda x: forest.predict(x)[1][:, 0]
+
+
+def ask_own_forest(features: np.ndarray, p: np.ndarray, where: np.ndarray, rng) -> np.ndarray:
+    """Probability of the pixels `where` by a forest that learned from the photo's certain pixels; p where it has none."""
+    certain = [np.flatnonzero(p > SURE), np.flatnonzero(p < 1 - SURE)]
+    if min(map(len, certain)) < 50:
+        return p[where]
+    chosen = np.concatenate([rng.choice(some, min(PER_OWN // 2, len(some)), replace=False) for some in certain])
+    ask = grow_forest(features[chosen, COLOR_AND_TEXTURE], p[chosen] > 0.5)
+    return ask(np.ascontiguousarray(features[where, COLOR_AND_TEXTURE]))
+
+
+def train(features: np.ndarray, hair: np.ndarray) -> PixelNet:
+    """The network, its features brought to mean 0 and deviation 1 by the first layer's weights."""
+    torch.manual_seed(SEED)
+    mean, deviation = torch.from_numpy(features.mean(0)), torch.from_numpy(features.std(0)) + 1e-3
+    x, y = (torch.from_numpy(features) - mean) / deviation, torch.from_numpy(hair.astype(np.float32))
+    network = PixelNet()
+    steps = EPOCHS * (len(x) // BATCH)
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        chosen = torch.randint(len(x), (BATCH,))
+        loss = F.binary_cross_entropy_with_logits(network(x[chosen]), y[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    first = network.layers[0]
+    first.bias.data -= (first.weight.data * (mean / deviation)).sum(1)
+    first.weight.data /= deviation
+    return network.eval()
+
+
+def write_onnx(network: PixelNet, path: Path) -> None:
+    """Input "features" (n, FEATURES) float32, output "probability" (n,) float32."""
+    model = nn.Sequential(network, nn.Sigmoid())
+    axes = {"features": {0: "pixels"}, "probability": {0: "pixels"}}
+    names = {"input_names": ["features"], "output_names": ["probability"], "dynamic_axes": axes}
+    torch.onnx.export(model, (torch.zeros(2, FEATURES),), str(path), **names, opset_version=17, dynamo=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see data.py)")
+    parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    session = open_session(choose_card(engine=args.engine), "cpu")
+    chosen, held_out = [], []
+    for name, count in SETS.items():
+        pairs = find_pairs(args.data, (name,))
+        learned = [pair for pair in pairs if not pair.is_validation]
+        chosen += learned[:: max(1, len(learned) // count)][:count]
+        held_out += [pair for pair in pairs if pair.is_validation]
+    features, _, _, hair = read_pixels(chosen, session)
+    network, forest = train(features, hair), grow_forest(features, hair)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"{session.card.name}-pixels.onnx"
+    write_onnx(network, path)
+
+    others, p, own, truth = read_pixels(held_out, session)
+    with torch.no_grad():
+        again = torch.sigmoid(network(torch.from_numpy(others))).numpy()
+    print(f"{len(features)} uncertain pixels learned from, {len(truth)} held out, {truth.mean():.2f} of them hair")
+    print("| decided by | accuracy | AP |\n|---|---|---|")
+    rows = {
+        "the map itself": p,
+        "small network": again,
+        "forest, the same pixels": forest(others),
+        "forest, the photo's own certain pixels": own,
+        "mean of that and the map": (own + p) / 2,
+    }
+    for name, said in rows.items():
+        said = np.clip(said, 0, 1).astype(np.float32)
+        precision = average_precision(score_histogram(said, truth))
+        print(f"| {name} | {((said >= 0.5) == truth).mean():.4f} | {precision:.4f} |")
+
+
+if __name__ == "__main__":
+    main()
