@@ -3,7 +3,7 @@
 python -m models.training.uncertain --data DATA --engine whole --out FOLDER
 
 It learns from the uncertain pixels of the training photos, described by `hairmask_core.refine.describe_pixels`, and is
-measured on those of the held-out ones, beside the map itself and beside two forests of OpenCV's: one that learns from
+measured on those of the held-out ones, beside the map itself and beside two random forests: one that learns from
 the same pixels, and one that learns, photo by photo, from the photo's own certain pixels.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 from torch.nn import functional as F
 
@@ -68,13 +69,10 @@ def read_pixels(pairs: list, session: Session) -> tuple[np.ndarray, np.ndarray, 
 
 
 def grow_forest(features: np.ndarray, hair: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A random forest (Breiman 2001) of OpenCV's: features (n, f) and truth (n,) -> a function from features to p."""
-    forest = cv2.ml.RTrees.create()
-    forest.setMaxDepth(10)
-    forest.setMinSampleCount(10)
-    forest.setTermCriteria((cv2.TERM_CRITERIA_MAX_ITER, 40, 0))
-    forest.train(features, cv2.ml.ROW_SAMPLE, hair.astype(np.float32))
-    return lambda x: forest.predict(x)[1][:, 0]
+    """A random forest (Breiman 2001): features (n, f) and truth (n,) -> a function from features to p."""
+    forest = RandomForestClassifier(40, max_depth=12, min_samples_leaf=5, n_jobs=-1, random_state=SEED)
+    forest.fit(features, hair)
+    return lambda x: forest.predict_proba(x)[:, 1]
 
 
 def ask_own_forest(features: np.ndarray, p: np.ndarray, where: np.ndarray, rng) -> np.ndarray:
