@@ -30,7 +30,7 @@ from hairmask_core.session import Session, open_session
 from .data import find_pairs
 
 SETS = {"figaro1k": 320, "celebamask": 120, "ccp": 120, "lfw": 40}  # photos of each
-PER_PHOTO = 400  # uncertain pixels
+PER_PLACE = 400  # uncertain pixels of each place of a photo
 PER_OWN = 3000  # certain pixels of a photo that its own forest learns from
 COLOR_AND_TEXTURE = slice(0, 12)  # features that do not come from the map
 EPOCHS, BATCH, RATE, SEED = 30, 2048, 3e-3, 5
@@ -61,7 +61,7 @@ def read_pixels(pairs: list, session: Session) -> tuple[np.ndarray, np.ndarray, 
             where = np.flatnonzero((seen.coarse > UNCERTAIN[0]) & (seen.coarse < UNCERTAIN[1]))
             if not where.size:
                 continue
-            where = rng.choice(where, min(PER_PHOTO, where.size), replace=False)
+            where = rng.choice(where, min(PER_PLACE, where.size), replace=False)
             flat = features.reshape(-1, FEATURES)
             own = ask_own_forest(flat, seen.coarse.reshape(-1), where, rng)
             found.append((flat[where], seen.coarse.reshape(-1)[where], own, hair.reshape(-1)[where] > 0.5))

@@ -1,0 +1,48 @@
+"""The training of the pixel-level classifier."""
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from hairmask_core.image import Photo
+from hairmask_core.pipeline import find_looks
+from hairmask_core.refine import FEATURES, UNCERTAIN
+from models.training import uncertain
+from models.training.data import find_pairs
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Pixels whose third and fifth feature decide."""
+    features = np.random.default_rng(8).normal(0.5, 2, (6000, FEATURES)).astype(np.float32)
+    return features, features[:, 3] + features[:, 5] > 1
+
+
+def test_network_and_forest_learn_what_decides(pixels, tmp_path, monkeypatch):
+    monkeypatch.setattr(uncertain, "EPOCHS", 60)
+    (features, hair), half = pixels, 3000
+    network = uncertain.train(features[:half], hair[:half])
+    forest = uncertain.grow_forest(features[:half], hair[:half])
+    with torch.no_grad():
+        p = torch.sigmoid(network(torch.from_numpy(features[half:]))).numpy()
+    assert ((p > 0.5) == hair[half:]).mean() > 0.9
+    assert ((forest(features[half:]) > 0.5) == hair[half:]).mean() > 0.75
+
+    uncertain.write_onnx(network, tmp_path / "pixels.onnx")
+    runtime = ort.InferenceSession((tmp_path / "pixels.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(runtime.run(None, {"features": features[half:]})[0], p, atol=1e-4)
+
+
+def test_uncertain_pixels_are_read_with_their_truth(session, astronaut, tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / "people" / part).mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "people" / "images" / "a.jpg"), astronaut[..., ::-1])
+    mask = np.zeros((512, 512), np.uint8)
+    mask[:, :230] = 255  # not the hair, but easy to tell
+    cv2.imwrite(str(tmp_path / "people" / "masks" / "a.png"), mask)
+    features, p, own, truth = uncertain.read_pixels(find_pairs(tmp_path, ("people",)), session)
+    assert features.shape == (len(p), FEATURES) and len(own) == len(truth) == len(p)
+    assert ((p > UNCERTAIN[0]) & (p < UNCERTAIN[1])).all() and ((own >= 0) & (own <= 1)).all()
+    assert len(p) <= uncertain.PER_PLACE * len(find_looks(Photo(astronaut), session)) and 0.1 < truth.mean() < 0.9
