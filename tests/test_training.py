@@ -17,7 +17,7 @@ from hairmask_core.models import choose_card
 from hairmask_core.segment import segment
 from hairmask_core.session import open_session
 from models.training import __main__ as program
-from models.training import export, things, train
+from models.training import export, labels, things, train
 from models.training.data import augment, change_background, collage, crowd, cut_out, find_pairs, is_validation
 from models.training.depthwise import DepthwiseConv
 from models.training.measure import figaro_styles, format_tables, measure
@@ -318,3 +318,23 @@ def test_every_recipe_says_what_its_weights_may_be_used_for():
             and recipe.decoder in DECODERS
             and sum(recipe.sets.values()) == pytest.approx(1, abs=0.03)
         )
+
+
+# What the labels allow
+
+
+def test_pieces_that_touch_no_label_are_dropped():
+    found, truth = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    found[2:8, 2:8] = found[10:14, 20:25] = True
+    truth[6:9, 6:12] = True
+    kept = labels.drop_pieces_off(found, truth)
+    assert kept[2:8, 2:8].all() and kept.sum() == 36
+    assert not labels.drop_pieces_off(found, np.zeros_like(truth)).any()
+
+
+def test_the_outlines_band_is_two_pixels_to_either_side():
+    truth = np.zeros((30, 30), bool)
+    truth[10:20, 10:20] = True
+    clear = labels.off_the_outline(truth)
+    row = clear[15]
+    assert row[:8].all() and not row[8:12].any() and row[12:18].all() and not row[18:22].any() and row[22:].all()
