@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--growth", type=Path, metavar="PNG", help="measure how the time grows with the photo instead")
     args = parser.parse_args()
-    session = open_session(choose_card(args.model, task="patch"), args.device)
+    session = open_session(choose_card(args.model, engine="texture"), args.device)
     for notice in session.notices:
         print(notice)
     result = {"model": session.card.name, "device": session.device}
