@@ -1,6 +1,7 @@
-"""What each stage makes of the probability map, for both engines, on Figaro-1k's held-out photos.
+"""What each stage makes of the probability map, for both engines, on a data set's held-out photos.
 
-    python benchmarks/stages.py --data DATA [--engine whole|texture] [--step 2] [--pixels FILE.onnx] [--limit N]
+    python benchmarks/stages.py --data DATA [--engine whole|texture] [--step 2] [--pixels FILE.onnx]
+                                [--set figaro1k] [--limit N]
 
 Printed: mean IoU, F1, average precision and boundary F at the photos' own resolution, after each stage in turn and
 after each alone. --pixels: the pixel-level classifier as `models/training/uncertain.py` writes it.
@@ -34,9 +35,10 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES, default="whole")
     parser.add_argument("--step", type=int, default=2)
     parser.add_argument("--pixels", type=Path)
+    parser.add_argument("--set", default="figaro1k", help="the data set")
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
-    pairs = [pair for pair in find_pairs(args.data, ("figaro1k",)) if pair.is_validation][: args.limit]
+    pairs = [pair for pair in find_pairs(args.data, (args.set,)) if pair.is_validation][: args.limit]
     files = [(pair.image, pair.mask) for pair in pairs]
     session = open_session(choose_card(engine=args.engine), "cpu")
     seen = [find_looks(read_photo(image), session, step=args.step) for image, _ in files]
@@ -61,7 +63,7 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{mean[figure]:.4f}" for figure in FIGURES) + " |", flush=True)
 
     print(
-        f"{args.engine}, step {args.step}, {len(files)} photos\n| stage | IoU | F1 | AP | boundary F |\n|---|---|---|---|---|"
+        f"{args.engine}, step {args.step}, {args.set}, {len(files)} photos\n| stage | IoU | F1 | AP | boundary F |\n|---|---|---|---|---|"
     )
     row("the map", [], False)
     chain = []

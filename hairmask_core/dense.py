@@ -80,7 +80,7 @@ def _continue_and_scale(photo: np.ndarray, card: ModelCard) -> np.ndarray:
 
 
 def cheapest_way(session: Session, step: int) -> str:
-    """ "dilated", "strided" or "windows": which needs the fewest multiplications at that step."""
+    """Which of "dilated", "strided" and "windows" needs the fewest multiplications at that step."""
     cost = session.card.multiplications  # of a window, and of one pixel of a large piece
     ways = {"windows": cost["window"] / step**2, "dilated": cost["dilated"]}
     if step % session.card.stride == 0:

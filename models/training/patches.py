@@ -30,11 +30,9 @@ from hairmask_core.evaluate import average_precision, score_histogram
 from .data import change_look, find_pairs, read_pair, warp
 from .export import fold_and_round, write_onnx
 from .patch_network import FAMILIES, STRIDE, WINDOW, PatchNet, count_operations, depth, dilate
-from .train import save, update_average
+from .train import go_on, save, take_step, update_average
 
-# Of the photo's long side, pixels. Strands tell hair from the rest: after 300 steps of the VGG, top-1 was 0.70 at 160
-# pixels, 0.76 at 320, 0.79 at 480, 0.81 at 768.
-WORKING_SIDE = 640
+WORKING_SIDE = 640  # pixels, the photo's long side; in short trials finer scales did better: strands tell hair
 SIDE_SPREAD = 0.2  # standard deviation of its logarithm while training
 NEIGHBOURS = 9  # windows along a piece's side
 PIECE = WINDOW + STRIDE * (NEIGHBOURS - 1)
@@ -159,32 +157,18 @@ def train(recipe: PatchRecipe, photos: dict[str, list], windows: np.ndarray, lab
     network = PatchNet(recipe.family).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], recipe.lr, weight_decay=0.02)
-    checkpoint, step, elapsed, log = out / "checkpoint.pt", 0, 0.0, []
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, elapsed, log = state["step"], state["elapsed"], state["log"]
+    checkpoint = out / "checkpoint.pt"
+    step, elapsed, log = go_on(checkpoint, network, average, optimizer)
     samples = Pieces(photos, recipe.sets, (recipe.seed, step))
     loader = iter(torch.utils.data.DataLoader(samples, recipe.batch, num_workers=1, prefetch_factor=4))
     began, losses = time.time() - elapsed, []
     while step < recipe.steps:
-        x, y = next(loader)
         rate = recipe.lr * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        network.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(x.contiguous(memory_format=torch.channels_last))
-        loss = balanced_loss(logits.float(), y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        losses.append(take_step(network, optimizer, balanced_loss, *next(loader)))
         step += 1
         update_average(average, network, min(AVERAGING, (1 + step) / (10 + step)))
-        losses.append(loss.item())
         if step % LOG_EVERY == 0 or step == recipe.steps:
             accuracy = float(((classify(average, windows) >= 0.5) == labels).mean())
             log.append(

@@ -84,7 +84,7 @@ RESEARCH_TERMS = (
     "hair-u-lite2-free. The code is GPL-3.0-or-later."
 )
 FREE_TERMS = (
-    "Trained on Clothing Co-Parsing (published under Apache-2.0; rights in its photographs are not discussed there) "
+    "Trained on Clothing Co-Parsing (published under Apache-2.0; rights in its photographs are not discussed there), "
     "on pictures drawn by our own program, and, for what is no hair, on pictures composed of Debian's tuxpaint-stamps "
     "and wallpaper packages (GPL-2 and later, CC-BY-SA), starting from EfficientNet-Lite weights that were published under "
     "Apache-2.0 and trained on ImageNet. No data set whose publisher restricts its use to research was used for "

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from .data import augment, change_background, collage, crowd, cut_out, find_pairs, read_pair, render_texture
@@ -163,14 +164,8 @@ def train(recipe: Recipe, data: Path, start: Path | None, out: Path) -> Path:
         groups.append({"params": encoder, "peak": recipe.lr * (recipe.encoder_lr if recipe.start != "random" else 1)})
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=0.01)
 
-    checkpoint, step, elapsed, log = out / "checkpoint.pt", 0, 0.0, []
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, elapsed, log = state["step"], state["elapsed"], state["log"]
-        print(f"going on from step {step}", flush=True)
+    checkpoint = out / "checkpoint.pt"
+    step, elapsed, log = go_on(checkpoint, network, average, optimizer)
 
     began, losses = time.time() - elapsed, []
     for phase, first in zip(recipe.phases, np.cumsum([0] + [phase.steps for phase in recipe.phases])):
@@ -180,22 +175,13 @@ def train(recipe: Recipe, data: Path, start: Path | None, out: Path) -> Path:
         samples = Samples(photos, recipe.sets, phase.size, (recipe.seed, step))
         loader = iter(torch.utils.data.DataLoader(samples, phase.batch, num_workers=1, prefetch_factor=6))
         while step < last:
-            x, y = next(loader)
             progress = step / recipe.steps
             warm = min(1.0, (step + 1) / WARM_UP_STEPS)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-            network.train()
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = network(x.contiguous(memory_format=torch.channels_last))
-            loss = bce_dice_loss(logits.float(), y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
+            losses.append(take_step(network, optimizer, bce_dice_loss, *next(loader)))
             step += 1
             update_average(average, network, min(AVERAGING, (1 + step) / (10 + step)))
-            losses.append(loss.item())
             if step % VALIDATE_EVERY == 0 or step == recipe.steps:
                 minutes = (time.time() - began) / 60
                 iou = validate(average, held_out, round(phase.size * 1.17))
@@ -208,11 +194,36 @@ def train(recipe: Recipe, data: Path, start: Path | None, out: Path) -> Path:
     return checkpoint
 
 
+def take_step(network: nn.Module, optimizer, loss_of, x: torch.Tensor, y: torch.Tensor) -> float:
+    """One step on samples x and truth y, in bfloat16 where that is safe; returns loss_of(logits, y)."""
+    network.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(x.contiguous(memory_format=torch.channels_last))
+    loss = loss_of(logits.float(), y)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
 @torch.no_grad()
-def update_average(average: HairNet, network: HairNet, decay: float) -> None:
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Exponential moving average of all weights and statistics (Polyak averaging)."""
     for kept, new in zip(average.state_dict().values(), network.state_dict().values()):
         kept.lerp_(new, 1 - decay) if kept.is_floating_point() else kept.copy_(new)
+
+
+def go_on(path: Path, network, average, optimizer) -> tuple[int, float, list[dict]]:
+    """Fill all three from the checkpoint, if there is one; returns its step, seconds and log, else 0, 0 and none."""
+    if not path.exists():
+        return 0, 0.0, []
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    print(f"going on from step {state['step']}", flush=True)
+    return state["step"], state["elapsed"], state["log"]
 
 
 def save(path: Path, network, average, optimizer, step: int, elapsed: float, log: list[dict]) -> None:
