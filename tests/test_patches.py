@@ -3,12 +3,19 @@
 import dataclasses
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from models.training import patches
+from hairmask_core.image import Photo
+from hairmask_core.models import choose_card
+from hairmask_core.pipeline import find_looks
+from hairmask_core.session import open_session
+from models.training import patches, texture, uncertain
+from models.training.data import find_pairs
+from models.training.patch_export import count_ways
 from models.training.patch_network import FAMILIES, STRIDE, WINDOW, PatchNet, count_operations, depth, dilate
 
 
@@ -43,17 +50,8 @@ def test_operations_are_counted():
 
 
 def test_ways_cost_what_their_outputs_do():
-    ways = patches.count_ways(PatchNet("vgg"))
+    ways = count_ways(PatchNet("vgg"))
     assert ways["window"] > 100 * ways["dilated"] and ways["dilated"] > 2 * ways["strided"]
-
-
-def test_prior_is_corrected_by_bayes_rule():
-    network = PatchNet("vgg").eval()
-    x = torch.rand(4, 3, WINDOW, WINDOW)
-    with torch.no_grad():
-        before = torch.sigmoid(network(x))
-        after = torch.sigmoid(patches.correct_prior(network, 0.2)(x))
-    torch.testing.assert_close(after, 0.2 * before / (0.2 * before + 0.8 * (1 - before)))
 
 
 def test_hair_and_the_rest_weigh_the_same():
@@ -63,6 +61,9 @@ def test_hair_and_the_rest_weigh_the_same():
     sure = torch.full((10, 10), 20.0)
     assert float(patches.balanced_loss(sure, labels)) == pytest.approx(10, rel=1e-3)
     assert float(patches.balanced_loss(-sure, labels)) == pytest.approx(10, rel=1e-3)
+
+
+RECIPE = patches.PatchRecipe("tiny", "vgg", {"people": 0.7, "nohair": 0.3}, steps=12, batch=4)
 
 
 def plain(image, mask, rng):
@@ -89,7 +90,7 @@ def test_windows_are_balanced_and_labelled_by_their_center(photos):
 
 def test_pieces_carry_the_labels_of_their_windows_centers(photos, monkeypatch):
     monkeypatch.setattr(patches, "change_look", plain)
-    stream = iter(patches.Pieces(photos, {"people": 0.7, "nohair": 0.3}, (1,)))
+    stream = iter(patches.Pieces(photos, RECIPE, (1,)))
     pieces, labels = map(torch.stack, zip(*(next(stream) for _ in range(40))))
     assert pieces.shape == (40, 3, patches.PIECE, patches.PIECE)
     centers = pieces[:, 0, WINDOW // 2 : -(WINDOW // 2) : STRIDE, WINDOW // 2 : -(WINDOW // 2) : STRIDE]
@@ -97,7 +98,7 @@ def test_pieces_carry_the_labels_of_their_windows_centers(photos, monkeypatch):
     agree = ((centers > -0.14) == (labels[:, 0] > 0.5)).float().mean()
     assert agree > 0.99  # the line between the colors is blurred by the warp
     assert 0.2 < labels.mean() < 0.6
-    again = next(iter(patches.Pieces(photos, {"people": 0.7, "nohair": 0.3}, (1,))))[0]
+    again = next(iter(patches.Pieces(photos, RECIPE, (1,))))[0]
     torch.testing.assert_close(again, pieces[0])
 
 
@@ -106,11 +107,51 @@ def test_training_learns_and_restarts(photos, tmp_path, monkeypatch):
         monkeypatch.setattr(patches, name, value)
     monkeypatch.setattr(patches, "change_look", plain)
     windows, labels = patches.cut_windows(photos["people"])
-    first = patches.PatchRecipe("tiny", "vgg", {"people": 0.7, "nohair": 0.3}, steps=12, batch=4)
-    second = dataclasses.replace(first, steps=24)
-    patches.train(first, photos, windows, labels, tmp_path)
+    second = dataclasses.replace(RECIPE, steps=24)
+    patches.train(RECIPE, photos, windows, labels, tmp_path)
     checkpoint = patches.train(second, photos, windows, labels, tmp_path)
     log = torch.load(checkpoint, weights_only=True)["log"]
     assert [entry["step"] for entry in log] == [12, 24] and log[1]["loss"] < log[0]["loss"]
     p = patches.classify(patches.read_checkpoint(second, checkpoint), windows)
     assert p.shape == labels.shape and p[labels].mean() > p[~labels].mean() + 0.2
+
+
+def test_fusion_finds_the_weights_and_the_prior():
+    rng = np.random.default_rng(6)
+    odds = rng.normal(0, 2, (40000, 2)).astype(np.float32)
+    chance = 1 / (1 + np.exp(-(0.8 * odds[:, 0] + 0.3 * odds[:, 1] - 1.5)))
+    fusion = texture.fit_fusion(odds, rng.random(40000) < chance)
+    assert fusion == {
+        "fine": pytest.approx(0.8, abs=0.05),
+        "coarse": pytest.approx(0.3, abs=0.05),
+        "constant": pytest.approx(-1.5, abs=0.08),
+    }
+
+
+def test_the_model_is_built_from_two_classifiers(photos, tmp_path, monkeypatch):
+    """Twelve steps each, two photos: far from good, but whole."""
+    data = tmp_path / "data"
+    image, mask = photos["people"][0]
+    for name in ("images", "masks"):
+        (data / "figaro1k" / name).mkdir(parents=True)
+    for stem in ("Frame00001", "Frame00002", "Frame00005"):
+        cv2.imwrite(str(data / "figaro1k" / "images" / f"{stem}.jpg"), image[..., ::-1])
+        cv2.imwrite(str(data / "figaro1k" / "masks" / f"{stem}.png"), mask)
+    assert [pair.is_validation for pair in find_pairs(data, ("figaro1k",))] == [False, False, True]
+    recipes = [
+        dataclasses.replace(RECIPE, name=name, long_side=side) for name, side in (("hair-texture", 96), ("c", 48))
+    ]
+    monkeypatch.setattr(texture, "FINE", recipes[0])
+    monkeypatch.setattr(texture, "COARSER", recipes[1])
+    monkeypatch.setattr(texture, "PHOTOS", {"figaro1k": 2})
+    monkeypatch.setattr(uncertain, "BATCH", 64)
+    monkeypatch.setattr(patches, "LOG_EVERY", 12)
+    windows, labels = patches.cut_windows(photos["people"], 96)
+    checkpoints = tuple(patches.train(r, photos, windows, labels, tmp_path / r.name) for r in recipes)
+    texture.build(data, checkpoints, tmp_path, datasets=("figaro1k",))
+
+    card = choose_card(folder=tmp_path, engine="texture")
+    assert card.long_side == 96 and card.coarser.long_side == 48 and card.details["accuracy"]["figaro1k"]["photos"] == 1
+    assert card.details["terms"] and card.details["megabytes"] > 1
+    (look,) = find_looks(Photo(image), open_session(card, "cpu"))
+    assert look.coarse.shape == (64, 96) and look.coarse[20:44, 36:64].mean() > look.coarse[:, :20].mean()

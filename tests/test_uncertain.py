@@ -42,7 +42,14 @@ def test_uncertain_pixels_are_read_with_their_truth(session, astronaut, tmp_path
     mask = np.zeros((512, 512), np.uint8)
     mask[:, :230] = 255  # not the hair, but easy to tell
     cv2.imwrite(str(tmp_path / "people" / "masks" / "a.png"), mask)
-    features, p, own, truth = uncertain.read_pixels(find_pairs(tmp_path, ("people",)), session)
-    assert features.shape == (len(p), FEATURES) and len(own) == len(truth) == len(p)
-    assert ((p > UNCERTAIN[0]) & (p < UNCERTAIN[1])).all() and ((own >= 0) & (own <= 1)).all()
+    pairs = find_pairs(tmp_path, ("people",))
+    features, p, truth = uncertain.read_pixels(pairs, session)
+    assert features.shape == (len(p), FEATURES) and len(truth) == len(p)
+    assert ((p > UNCERTAIN[0]) & (p < UNCERTAIN[1])).all()
     assert len(p) <= uncertain.PER_PLACE * len(find_looks(Photo(astronaut), session)) and 0.1 < truth.mean() < 0.9
+
+    wanted, said, _, everything, map_of_all = next(uncertain.each_place(pairs, session))
+    own = uncertain.ask_own_forest(wanted, said, everything, map_of_all)
+    assert own.shape == said.shape and ((own >= 0) & (own <= 1)).all() and np.corrcoef(own, said)[0, 1] > 0.2
+    nothing_certain = np.full_like(map_of_all, 0.5)
+    np.testing.assert_array_equal(uncertain.ask_own_forest(wanted, said, everything, nothing_certain), said)

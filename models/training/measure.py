@@ -1,6 +1,6 @@
 """Figures of a model on the held-out photos, by the very code that users run.
 
-python -m models.training.measure --data DATA [--model NAME] [--quality fast]
+python -m models.training.measure --data DATA [--engine whole|texture] [--model NAME] [--quality fast]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from hairmask_core.evaluate import evaluate
 from hairmask_core.looks import QUALITIES
-from hairmask_core.models import choose_card
+from hairmask_core.models import ENGINES, choose_card
 from hairmask_core.pipeline import find_hair
 from hairmask_core.session import Session, open_session
 
@@ -73,11 +73,12 @@ def format_tables(figures: dict[str, dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see data.py)")
-    parser.add_argument("--model", help="a model's name; the default one otherwise")
+    parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--model", help="a model's name; the engine's default one otherwise")
     parser.add_argument("--quality", choices=QUALITIES, default="fast")
     parser.add_argument("--raw", action="store_true", help="the network's map, only enlarged")
     args = parser.parse_args()
-    session = open_session(choose_card(args.model), "cpu")
+    session = open_session(choose_card(args.model, engine=args.engine), "cpu")
     print(format_tables(measure(session, args.data, args.quality, not args.raw)))
 
 

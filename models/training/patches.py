@@ -11,25 +11,22 @@ from __future__ import annotations
 
 import argparse
 import copy
-import hashlib
 import json
 import math
-import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 import torch
 from torch.nn import functional as F
 
 from hairmask_core.evaluate import average_precision, score_histogram
 
 from .data import change_look, find_pairs, read_pair, warp
-from .export import fold_and_round, write_onnx
-from .patch_network import FAMILIES, STRIDE, WINDOW, PatchNet, count_operations, depth, dilate
+from .patch_export import milliseconds, write_graphs
+from .patch_network import FAMILIES, STRIDE, WINDOW, PatchNet, count_operations, depth
 from .train import go_on, save, take_step, update_average
 
 WORKING_SIDE = 640  # pixels, the photo's long side; in short trials finer scales did better: strands tell hair
@@ -45,33 +42,34 @@ WINDOWS_PER_PHOTO = 20  # of a held-out photo, half of them hair
 
 @dataclass(frozen=True)
 class PatchRecipe:
-    """One classifier. sets: how often each data set is drawn. lr: peak learning rate."""
+    """One classifier. sets: how often each data set is drawn. long_side: of the photo, pixels. lr: peak learning rate."""
 
     name: str
     family: str
     sets: dict[str, float]
     steps: int
+    long_side: int = WORKING_SIDE
     batch: int = 64
     lr: float = 2e-3
     seed: int = 11
 
 
 SETS = {"figaro1k": 0.4, "celebamask": 0.14, "celebahq": 0.1, "ccp": 0.08, "lfw": 0.04, "nohair": 0.16, "things": 0.08}
-CONTENDERS = tuple(PatchRecipe(f"patch-{family}", family, SETS, 800) for family in FAMILIES)
+CONTENDERS = tuple(PatchRecipe(f"patch-{family}", family, SETS, 600) for family in FAMILIES)
 
 
 class Pieces(torch.utils.data.IterableDataset):
     """An endless stream of pieces, reproducible from the seed: (3, PIECE, PIECE) and labels (9, 9), float32."""
 
-    def __init__(self, photos: dict[str, list], shares: dict[str, float], seed):
-        self.photos, self.seed = photos, seed
-        self.names = list(shares)
-        self.chances = np.array(list(shares.values())) / sum(shares.values())
+    def __init__(self, photos: dict[str, list], recipe: PatchRecipe, seed):
+        self.photos, self.long_side, self.seed = photos, recipe.long_side, seed
+        self.names = list(recipe.sets)
+        self.chances = np.array(list(recipe.sets.values())) / sum(recipe.sets.values())
 
     def draw(self, rng: np.random.Generator):
         name = self.names[rng.choice(len(self.names), p=self.chances)]
         image, mask = self.photos[name][rng.integers(len(self.photos[name]))]
-        scale = max(mask.shape) / (WORKING_SIDE * np.exp(rng.normal(0, SIDE_SPREAD)))
+        scale = max(mask.shape) / (self.long_side * np.exp(rng.normal(0, SIDE_SPREAD)))
         image, mask = warp(image, mask, PIECE, PIECE * scale, choose_center(mask, rng), rng, frame_share=0)
         return change_look(image, mask, rng)
 
@@ -106,14 +104,14 @@ def balanced_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(logits, labels, weights)
 
 
-def cut_windows(photos: list, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Balanced windows of held-out photos at the working scale: (n, 35, 35, 3) uint8 and labels (n,) bool.
+def cut_windows(photos: list, long_side: int = WORKING_SIDE, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Balanced windows of held-out photos, brought to that long side: (n, 35, 35, 3) uint8 and labels (n,) bool.
 
     From a photo that shows hair, as many around a pixel of hair as around another one; from one without, half as many.
     """
     rng, windows, labels = np.random.default_rng(seed), [], []
     for image, mask in photos:
-        scale = WORKING_SIDE / max(mask.shape)
+        scale = long_side / max(mask.shape)
         size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         image, hair = cv2.resize(image, size, interpolation=method), cv2.resize(mask, size, interpolation=method) > 127
@@ -159,7 +157,7 @@ def train(recipe: PatchRecipe, photos: dict[str, list], windows: np.ndarray, lab
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], recipe.lr, weight_decay=0.02)
     checkpoint = out / "checkpoint.pt"
     step, elapsed, log = go_on(checkpoint, network, average, optimizer)
-    samples = Pieces(photos, recipe.sets, (recipe.seed, step))
+    samples = Pieces(photos, recipe, (recipe.seed, step))
     loader = iter(torch.utils.data.DataLoader(samples, recipe.batch, num_workers=1, prefetch_factor=4))
     began, losses = time.time() - elapsed, []
     while step < recipe.steps:
@@ -185,76 +183,6 @@ def read_checkpoint(recipe: PatchRecipe, checkpoint: Path) -> PatchNet:
     network = PatchNet(recipe.family)
     network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["average"])
     return network.eval()
-
-
-def correct_prior(network: PatchNet, share: float) -> PatchNet:
-    """The network, which learned from balanced windows, for photos of which `share` is hair; in place.
-
-    Bayes' rule on the log odds (Saerens et al. 2002, "Adjusting the outputs of a classifier to new a priori
-    probabilities").
-    """
-    network.head[-1].bias.data += math.log(share / (1 - share))
-    return network
-
-
-def write_graphs(network: PatchNet, folder: Path, name: str) -> tuple[Path, Path]:
-    """The network as it is and with dilations in place of strides: `NAME.onnx` and `NAME-dense.onnx`."""
-    paths = folder / f"{name}.onnx", folder / f"{name}-dense.onnx"
-    for path, form in zip(paths, (copy.deepcopy(network), dilate(network))):
-        write_onnx(fold_and_round(form), path, sizes=((WINDOW, WINDOW), (61, 98), (36, 35)))
-    return paths
-
-
-def milliseconds(path: Path, batch: int = 64, runs: int = 9) -> float:
-    """Of 1000 windows, median of several runs on the CPU."""
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    x, times = np.zeros((batch, 3, WINDOW, WINDOW), np.float32), []
-    for _ in range(runs):
-        began = time.perf_counter()
-        session.run(None, {"rgb": x})
-        times.append(time.perf_counter() - began)
-    return 1e6 * statistics.median(times) / batch
-
-
-def count_ways(network: PatchNet) -> dict[str, float]:
-    """Multiplications of one window, and of one pixel of a large piece, as it is and with dilations."""
-    side = 512
-    piece, pixels = side + WINDOW - 1, side**2
-    return {
-        "window": count_operations(network),
-        "strided": count_operations(network, piece) / pixels,
-        "dilated": count_operations(dilate(network), piece) / pixels,
-    }
-
-
-def write_card(network: PatchNet, paths: tuple[Path, Path], name: str, details: dict) -> Path:
-    """`NAME.json` beside both graphs; details: label, description, default, training, training_data, terms."""
-    files = [{"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in paths]
-    card = {
-        "name": name,
-        "task": "patch",
-        **files[0],
-        "dense": files[1],
-        "megabytes": round(sum(path.stat().st_size for path in paths) / 1e6, 2),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "multiplications": count_ways(network),
-        "input": {
-            "layout": "NCHW",
-            "dtype": "float32",
-            "color": "RGB, sRGB-encoded, 0 to 1",
-            "long_side": WORKING_SIDE,
-            "window": WINDOW,
-            "stride": STRIDE,
-            "multiple": 1,
-            "mean": 0.5,
-            "scale": 2.0,
-        },
-        "output": "hair probability of each window's center pixel, NCHW, float32, 0 to 1",
-        **details,
-    }
-    path = paths[0].with_suffix(".json")
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    return path
 
 
 def compare(data: Path, out: Path) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -47,25 +48,36 @@ class PixelNet(nn.Module):
         return self.layers(x)[:, 0]
 
 
-def read_pixels(pairs: list, session: Session) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Uncertain pixels of the photos: features (n, FEATURES), the map's p (n,), the own forest's p (n,), truth (n,)."""
-    rng, found = np.random.default_rng(SEED), []
+def read_pixels(pairs: list, session: Session) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Uncertain pixels of the photos: features (n, FEATURES), the map's p (n,), truth (n,)."""
+    return tuple(np.concatenate(part) for part in zip(*(found[:3] for found in each_place(pairs, session))))
+
+
+def choose_photos(data: Path, sets: dict[str, int]) -> list:
+    """The training photos that are learned from; sets: how many of each, about."""
+    chosen = []
+    for name, count in sets.items():
+        learned = [pair for pair in find_pairs(data, (name,)) if not pair.is_validation]
+        chosen += learned[:: max(1, len(learned) // count)][:count]
+    return chosen
+
+
+def each_place(pairs: list, session: Session):
+    """Of each place of each photo, some uncertain pixels: features, p and truth, as above; all features and p (flat)."""
+    rng = np.random.default_rng(SEED)
     for pair in pairs:
         photo, truth = read_photo(pair.image), read_mask(pair.mask)
-        for seen in find_looks(photo, session):
+        for seen in find_looks(photo, replace(session, pixels=None)):
             height, width = seen.coarse.shape
             hair = cv2.resize(
                 truth[seen.region.slices].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
-            )
-            features = describe_pixels(seen.proxy, seen.coarse)
-            where = np.flatnonzero((seen.coarse > UNCERTAIN[0]) & (seen.coarse < UNCERTAIN[1]))
-            if not where.size:
-                continue
-            where = rng.choice(where, min(PER_PLACE, where.size), replace=False)
-            flat = features.reshape(-1, FEATURES)
-            own = ask_own_forest(flat, seen.coarse.reshape(-1), where, rng)
-            found.append((flat[where], seen.coarse.reshape(-1)[where], own, hair.reshape(-1)[where] > 0.5))
-    return tuple(np.concatenate(part) for part in zip(*found))
+            ).reshape(-1)
+            p = seen.coarse.reshape(-1)
+            where = np.flatnonzero((p > UNCERTAIN[0]) & (p < UNCERTAIN[1]))
+            if where.size:
+                where = rng.choice(where, min(PER_PLACE, where.size), replace=False)
+                features = describe_pixels(seen.proxy, seen.coarse).reshape(-1, FEATURES)
+                yield features[where], p[where], hair[where] > 0.5, features, p
 
 
 def grow_forest(features: np.ndarray, hair: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -75,14 +87,18 @@ def grow_forest(features: np.ndarray, hair: np.ndarray) -> Callable[[np.ndarray]
     return lambda x: forest.predict_proba(x)[:, 1]
 
 
-def ask_own_forest(features: np.ndarray, p: np.ndarray, where: np.ndarray, rng) -> np.ndarray:
-    """Probability of the pixels `where` by a forest that learned from the photo's certain pixels; p where it has none."""
+def ask_own_forest(wanted: np.ndarray, said: np.ndarray, features: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Probability of the pixels `wanted` (n, FEATURES) by a forest that learned from the photo's certain pixels.
+
+    features, p: of the whole photo. said: the map's p of the wanted ones, given back where nothing is certain.
+    """
+    rng = np.random.default_rng(SEED)
     certain = [np.flatnonzero(p > SURE), np.flatnonzero(p < 1 - SURE)]
     if min(map(len, certain)) < 50:
-        return p[where]
+        return said
     chosen = np.concatenate([rng.choice(some, min(PER_OWN // 2, len(some)), replace=False) for some in certain])
     ask = grow_forest(features[chosen, COLOR_AND_TEXTURE], p[chosen] > 0.5)
-    return ask(np.ascontiguousarray(features[where, COLOR_AND_TEXTURE]))
+    return ask(np.ascontiguousarray(wanted[:, COLOR_AND_TEXTURE]))
 
 
 def train(features: np.ndarray, hair: np.ndarray) -> PixelNet:
@@ -122,19 +138,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     session = open_session(choose_card(engine=args.engine), "cpu")
-    chosen, held_out = [], []
-    for name, count in SETS.items():
-        pairs = find_pairs(args.data, (name,))
-        learned = [pair for pair in pairs if not pair.is_validation]
-        chosen += learned[:: max(1, len(learned) // count)][:count]
-        held_out += [pair for pair in pairs if pair.is_validation]
-    features, _, _, hair = read_pixels(chosen, session)
+    held_out = [pair for pair in find_pairs(args.data, tuple(SETS)) if pair.is_validation]
+    features, _, hair = read_pixels(choose_photos(args.data, SETS), session)
     network, forest = train(features, hair), grow_forest(features, hair)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{session.card.name}-pixels.onnx"
     write_onnx(network, path)
 
-    others, p, own, truth = read_pixels(held_out, session)
+    parts = [
+        (wanted, said, hair, ask_own_forest(wanted, said, features, p))
+        for wanted, said, hair, features, p in each_place(held_out, session)
+    ]
+    others, p, truth, own = (np.concatenate(part) for part in zip(*parts))
     with torch.no_grad():
         again = torch.sigmoid(network(torch.from_numpy(others))).numpy()
     print(f"{len(features)} uncertain pixels learned from, {len(truth)} held out, {truth.mean():.2f} of them hair")
