@@ -30,7 +30,10 @@ class ModelCard:
     details: the whole card as written, for people (training data, licence, accuracy …).
     For "patch" only: window: its side, pixels; stride: pixels between the windows that the network sees in a larger
     piece; multiplications: needed for one window ("window"), and for one pixel of a large piece as it is ("strided")
-    and with dilations ("dilated"); dense: the card of the same network with dilations in place of strides.
+    and with dilations ("dilated"); dense: the card of the same network with dilations in place of strides; coarser:
+    the card of the same kind of network for a smaller copy of the photo, if there is one, and fusion: how the log
+    odds of both are added up (this one's weight, the coarser one's, and a constant); pixels: the card of the
+    classifier that decides uncertain pixels again, task "pixel" (`refine.reclassify`), if there is one.
     """
 
     name: str
@@ -47,6 +50,9 @@ class ModelCard:
     stride: int = 1
     multiplications: dict[str, float] | None = None
     dense: ModelCard | None = None
+    coarser: ModelCard | None = None
+    fusion: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    pixels: ModelCard | None = None
 
     @property
     def smallest_side(self) -> int:
@@ -82,16 +88,31 @@ def read_card(path: Path) -> ModelCard:
         )
         if card.task != "patch":
             return card
-        card = replace(
-            card,
-            window=int(wants["window"]),
-            stride=int(wants["stride"]),
-            multiplications={way: float(details["multiplications"][way]) for way in WAYS},
-        )
-        dense = details["dense"]
-        return replace(card, dense=replace(card, path=path.parent / str(dense["file"]), sha256=str(dense["sha256"])))
+        return _read_parts(card, details, path.parent)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The model card {path} cannot be used ({error}): {REPAIR}") from error
+
+
+def _read_parts(card: ModelCard, details: dict, folder: Path) -> ModelCard:
+    """What only a patch classifier's card has."""
+
+    def part(said: dict, **changes) -> ModelCard:
+        return replace(card, path=folder / str(said["file"]), sha256=str(said["sha256"]), **changes)
+
+    card = replace(
+        card,
+        window=int(details["input"]["window"]),
+        stride=int(details["input"]["stride"]),
+        multiplications={way: float(details["multiplications"][way]) for way in WAYS},
+    )
+    parts = {"dense": part(details["dense"])}
+    if "coarser" in details:
+        said = details["coarser"]
+        parts["coarser"] = part(said, long_side=int(said["long_side"]), dense=part(said["dense"]))
+        parts["fusion"] = tuple(float(details["fusion"][key]) for key in ("fine", "coarse", "constant"))
+    if "pixels" in details:
+        parts["pixels"] = part(details["pixels"], task="pixel")
+    return replace(card, **parts)
 
 
 def find_cards(folder: Path | None = None) -> list[ModelCard]:

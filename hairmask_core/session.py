@@ -25,6 +25,7 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 DEVICES = ("auto", *PROVIDERS)
+PARTS = ("dense", "coarser", "pixels")  # of a patch classifier's card, each a network of its own
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Session:
     """A loaded model on a device that was seen to run it.
 
     device: key of PROVIDERS. notices: sentences for the user, one for each device that was passed over.
-    dense: of a patch classifier, the same network with dilations in place of strides; it shares the notices.
+    dense, coarser, pixels: of a patch classifier, the other networks of its card; they share the notices.
     """
 
     card: ModelCard
@@ -41,9 +42,11 @@ class Session:
     runtime: ort.InferenceSession
     notices: list[str] = field(default_factory=list)
     dense: Session | None = None
+    coarser: Session | None = None
+    pixels: Session | None = None
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """Run the network: (n, 3, h, w) float32 -> its first output, float32.
+        """Run the network: (n, 3, h, w) float32, or whatever its card wants -> its first output, float32.
 
         A device that fails in the middle (out of memory, driver reset) is left for the CPU, with a
         sentence in `notices`. Raises ModelError if the CPU fails as well.
@@ -76,8 +79,11 @@ def open_session(card: ModelCard, device: str = "auto") -> Session:
     """
     if device not in DEVICES:
         raise ModelError(f"There is no device {device!r}: choose one of {', '.join(DEVICES)}.")
+    return _open(card, device, [])
+
+
+def _open(card: ModelCard, device: str, notices: list[str]) -> Session:
     weights = read_weights(card)
-    notices = []
     candidates = available_devices()
     if device != "auto":
         if device not in candidates:
@@ -87,12 +93,9 @@ def open_session(card: ModelCard, device: str = "auto") -> Session:
         try:
             runtime = _start(weights, candidate)
             _warm_up(runtime, card)
-            session = Session(card, weights, candidate, runtime, notices)
-            if card.dense:
-                session.dense = open_session(card.dense, candidate)
-                notices += session.dense.notices
-                session.dense.notices = notices
-            return session
+            parts = {part: getattr(card, part) for part in PARTS}
+            sessions = {part: _open(other, candidate, notices) for part, other in parts.items() if other}
+            return Session(card, weights, candidate, runtime, notices, **sessions)
         except Exception as error:
             if candidate == "cpu":
                 raise ModelError(
@@ -121,8 +124,9 @@ def _start(weights: bytes, device: str) -> ort.InferenceSession:
 
 
 def _warm_up(runtime: ort.InferenceSession, card: ModelCard) -> None:
-    side = card.smallest_side
-    runtime.run(None, {runtime.get_inputs()[0].name: np.zeros((1, 3, side, side), np.float32)})
+    wanted, side = runtime.get_inputs()[0], card.smallest_side
+    shape = (1, wanted.shape[1]) if card.task == "pixel" else (1, 3, side, side)
+    runtime.run(None, {wanted.name: np.zeros(shape, np.float32)})
 
 
 def _first_line(error: Exception) -> str:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
+import numpy as np
+
 from .dense import dense_map, spread
 from .image import Photo, make_proxy, proxy_size
 from .looks import Look
+from .refine import reclassify
 from .regions import Region
 from .session import Session
 
@@ -19,10 +23,49 @@ STEP = 2  # pixels of the working scale between windows, unless told otherwise
 def look_by_texture(photo: Photo, session: Session, step: int, report: Callable[[float], None]) -> Look:
     """The whole photo at the classifier's working scale, and the probability of hair at each of its pixels.
 
-    session: of a patch classifier. step: pixels of that scale between windows, 1…35; between them, bilinear.
+    session: of a patch classifier. Where its card has a coarser one, windows of a smaller copy of the photo say what
+    surrounds a place, and the log odds of both are added up; where it has a classifier of pixels, that one decides
+    the uncertain ones again.
+    step: pixels of the working scale between windows, 1…35; between them, bilinear.
     report: called with the fraction done, 0…1. Raises ValueError for another step.
     """
-    size = proxy_size(photo.width, photo.height, session.card.long_side, 1)
+    card, coarser = session.card, session.coarser
+    size = proxy_size(photo.width, photo.height, card.long_side, 1)
     proxy = make_proxy(photo, size)
-    found = spread(dense_map(proxy, session, step, report=report), step, size[1], size[0])
+    share = 1.0 if coarser is None else 1 / (1 + (coarser.card.long_side / card.long_side) ** 2)
+    found = spread(dense_map(proxy, session, step, report=lambda done: report(share * done)), step, size[1], size[0])
+    if coarser:
+        around = look_around(photo, coarser, step * coarser.card.long_side / card.long_side, size)
+        found = fuse(found, around, card.fusion)
+    if session.pixels:
+        found = reclassify(proxy, found, session.pixels.run)
+    report(1.0)
     return Look(Region(0, photo.height, 0, photo.width), proxy, found)
+
+
+def look_around(photo: Photo, session: Session, step: float, size: tuple[int, int]) -> np.ndarray:
+    """Probability of hair by windows of a smaller copy of the photo, brought to size (width, height), float32.
+
+    session: of the classifier for that copy. step: pixels of that copy between windows; rounded, at least 1.
+    """
+    small = proxy_size(photo.width, photo.height, session.card.long_side, 1)
+    step = max(1, round(step))
+    found = spread(dense_map(make_proxy(photo, small), session, step), step, small[1], small[0])
+    return cv2.resize(found, size, interpolation=cv2.INTER_LINEAR)
+
+
+def fuse(fine: np.ndarray, coarse: np.ndarray, fusion: tuple[float, float, float]) -> np.ndarray:
+    """Two probability maps made one: the sigmoid of a weighted sum of their log odds; float32, shapes alike.
+
+    fusion: weight of `fine`, weight of `coarse`, and what is added. Bishop 2006, "Pattern Recognition and Machine
+    Learning", 4.3.2 (logistic regression), which also gave the weights.
+    """
+    weights, constant = fusion[:2], fusion[2]
+    odds = sum(weight * log_odds(p) for weight, p in zip(weights, (fine, coarse)))
+    return 1 / (1 + np.exp(-(odds + np.float32(constant))))
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)), float32; p nearer to 0 or 1 than 0.001 counts as that."""
+    p = np.clip(p, 1e-3, 1 - 1e-3)
+    return np.log(p / (1 - p)).astype(np.float32)

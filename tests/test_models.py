@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from operator import attrgetter
 
 import numpy as np
 import onnxruntime as ort
@@ -56,18 +57,20 @@ def test_no_model_for_an_engine(own_models):
         choose_card()
 
 
-@pytest.mark.parametrize("which", ["as it is", "dense"])
-def test_a_patch_classifier_needs_both_its_graphs(classifier, tmp_path, which):
-    folder = shutil.copytree(classifier.card.path.parent, tmp_path / "models")
-    card = choose_card(folder=folder, engine="texture")
-    (card.dense if which == "dense" else card).path.unlink()
-    with pytest.raises(ModelError, match="missing or unreadable"):
+@pytest.mark.parametrize("which", ["", "dense", "coarser", "coarser.dense", "pixels"])
+def test_a_patch_classifier_needs_all_its_graphs(own_models, which):
+    card = choose_card(engine="texture")
+    part = attrgetter(which)(card) if which else card
+    part.path.write_bytes(part.path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelError, match="altered or damaged"):
         open_session(card)
 
 
 def test_a_patch_classifiers_card_says_what_a_dense_map_needs(classifier):
     card = classifier.card
     assert card.task == card.dense.task == "patch" and card.window == 35 and card.dense.dense is None
+    assert card.coarser.long_side < card.long_side and card.coarser.dense.path != card.dense.path
+    assert card.pixels.task == "pixel" and card.coarser.coarser is card.coarser.pixels is card.pixels.dense is None
     assert card.multiplications["window"] > 50 * card.multiplications["dilated"]
     assert card.multiplications["dilated"] > card.multiplications["strided"]
     assert choose_card().dense is None

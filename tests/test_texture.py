@@ -1,14 +1,22 @@
 """Hair by texture: from the photo to the look, and on through the pipeline."""
 
+import json
+import shutil
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from hairmask_core.dense import dense_map, spread
 from hairmask_core.errors import Cancelled, NoHairError
-from hairmask_core.image import Photo
+from hairmask_core.image import Photo, make_proxy
+from hairmask_core.models import choose_card
 from hairmask_core.pipeline import find_hair, find_looks
+from hairmask_core.refine import UNCERTAIN
 from hairmask_core.regions import Region
-from hairmask_core.texture import STEP
+from hairmask_core.session import open_session
+from hairmask_core.texture import STEP, fuse, look_around
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +26,63 @@ def photo(astronaut):
 
 
 @pytest.mark.parametrize("step", [STEP, 5, 35])
-def test_the_look_is_the_dense_map_of_the_whole_photo_at_the_working_scale(photo, classifier, step):
-    (look,) = find_looks(photo, classifier, step=step)
+def test_the_fine_map_is_the_dense_map_of_the_whole_photo_at_the_working_scale(photo, classifier, step):
+    (look,) = find_looks(photo, replace(classifier, coarser=None, pixels=None), step=step)
     long_side = classifier.card.long_side
     assert look.region == Region(0, 192, 0, 256)
     assert look.proxy.shape == (long_side * 3 // 4, long_side, 3) and look.coarse.shape == look.proxy.shape[:2]
     expected = spread(dense_map(look.proxy, classifier, step), step, *look.coarse.shape)
     np.testing.assert_array_equal(look.coarse, expected)
+
+
+def test_what_surrounds_a_place_comes_from_a_smaller_copy(photo, classifier):
+    coarser, size = classifier.coarser, (640, 480)
+    small = make_proxy(photo, (coarser.card.long_side, coarser.card.long_side * 3 // 4))
+    for step, whole in ((0.25, 1), (2.6, 3)):
+        expected = spread(dense_map(small, coarser, whole), whole, *small.shape[:2])
+        expected = cv2.resize(expected, size, interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_array_equal(look_around(photo, coarser, step, size), expected)
+
+
+def test_the_log_odds_of_both_scales_are_added_up(photo, classifier):
+    (alone,) = find_looks(photo, replace(classifier, coarser=None, pixels=None), step=4)
+    (both,) = find_looks(photo, replace(classifier, pixels=None), step=4)
+    around = look_around(photo, classifier.coarser, 1, alone.coarse.shape[::-1])
+    np.testing.assert_array_equal(both.coarse, fuse(alone.coarse, around, classifier.card.fusion))
+    assert np.abs(both.coarse - alone.coarse).max() > 0.1
+
+
+def test_only_uncertain_pixels_are_decided_again(photo, classifier):
+    (before,) = find_looks(photo, replace(classifier, pixels=None), step=4)
+    (after,) = find_looks(photo, classifier, step=4)
+    uncertain = (before.coarse > UNCERTAIN[0]) & (before.coarse < UNCERTAIN[1])
+    np.testing.assert_array_equal(after.coarse[~uncertain], before.coarse[~uncertain])
+    assert np.abs(after.coarse - before.coarse)[uncertain].mean() > 0.02
+
+
+def test_fusion_is_the_sigmoid_of_a_weighted_sum():
+    fine, coarse = np.array([[0.5, 0.9, 0.2]], np.float32), np.array([[0.5, 0.9, 0.6]], np.float32)
+    np.testing.assert_allclose(fuse(fine, coarse, (1, 0, 0)), fine, atol=1e-6)
+    odds = 2 * np.log(fine / (1 - fine)) + 0.5 * np.log(coarse / (1 - coarse)) - 1
+    np.testing.assert_allclose(fuse(fine, coarse, (2, 0.5, -1)), 1 / (1 + np.exp(-odds)), rtol=1e-5)
+    ends = fuse(np.array([0, 1], np.float32), np.array([0, 1], np.float32), (1, 1, 0))
+    assert ends.dtype == np.float32 and 0 <= ends[0] < 1e-5 and 1 - 1e-5 < ends[1] <= 1
+
+
+def test_a_model_without_the_other_parts_works(classifier, tmp_path, photo):
+    folder = shutil.copytree(
+        classifier.card.path.parent, tmp_path / "models", ignore=shutil.ignore_patterns("training", "*.md")
+    )
+    path = folder / f"{classifier.card.name}.json"
+    card = json.loads(path.read_text())
+    for part in ("coarser", "fusion", "pixels"):
+        del card[part]
+    path.write_text(json.dumps(card))
+    alone = open_session(choose_card(folder=folder, engine="texture"), "cpu")
+    assert alone.coarser is None and alone.pixels is None
+    (look,) = find_looks(photo, alone, step=9)
+    (expected,) = find_looks(photo, replace(classifier, coarser=None, pixels=None), step=9)
+    np.testing.assert_array_equal(look.coarse, expected.coarse)
 
 
 def test_the_pipeline_goes_on_from_there(photo, classifier):
