@@ -251,8 +251,9 @@ def put_plugin(record, profile, python, version):
 
 
 def read_models():
-    """What the dialog says of each network, the default one first."""
+    """What the dialog says of each whole-image network, the default one first."""
     cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((SOURCE / "models").glob("*.json"))]
+    cards = [card for card in cards if card["task"] == "whole-image"]
     cards.sort(key=lambda card: not card["default"])
     return [{"name": card["name"], "label": card["label"], "description": card["terms"]} for card in cards]
 
@@ -277,7 +278,7 @@ def self_check(python, version):
     )
     request = {"type": "recolor", "width": side, "height": side, "format": "u8", "mask_format": "u8", "limits": []}
     request.update({"shade": "copper", "strength": 1.0, "force": True})
-    request.update({"model": None, "quality": "fast", "device": "auto"})
+    request.update({"engine": "whole", "model": None, "quality": "fast", "step": 2, "device": "auto"})
     request.update({name: path.name for name, path in files.items()})
 
     def on_result(result):

@@ -58,6 +58,8 @@ def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
         "strength": 1.0,
         "force": True,
         "model": None,
+        "engine": "whole",
+        "step": 2,
         "quality": "fast",
         "device": "auto",
     }

@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 
 from . import __version__
+from .dense import LARGEST_STEP
 from .errors import HairmaskError, NoHairError, PhotoError
 from .image import Photo, check_writable_name, from_float, read_photo, to_float, write_image
 from .looks import QUALITIES
-from .models import choose_card, find_cards, models_folder
+from .models import ENGINES, choose_card, find_cards, models_folder
 from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair
 from .session import DEVICES, Session, available_devices, open_session
 from .shades import find_shade, named_shades
+from .texture import STEP
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_HAIR, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -53,7 +55,7 @@ def mask_command(args) -> int:
     session = start_session(args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        photo, hair = look_for_hair(path, session, args.quality, refined=not args.raw, force=args.force)
+        photo, hair = look_for_hair(path, session, args, refined=not args.raw, force=args.force)
         write_image(outputs["output"], from_float(hair.matte, np.uint16 if args.raw else np.uint8))
 
     return for_each_photo(args, {"output": args.output}, one)
@@ -64,7 +66,7 @@ def recolor_command(args) -> int:
     session = start_session(args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        photo, hair = look_for_hair(path, session, args.quality, force=args.force)
+        photo, hair = look_for_hair(path, session, args, force=args.force)
         layer = recolor_photo(photo, hair, shade.rgb, args.strength)
         write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
         if "layer_out" in outputs:
@@ -79,7 +81,7 @@ def recolor_command(args) -> int:
 
 def heatmap_command(args) -> int:
     check_output(args.output, [args.photo])
-    photo, hair = look_for_hair(args.photo, start_session(args), args.quality, force=True)
+    photo, hair = look_for_hair(args.photo, start_session(args), args, force=True)
     write_image(args.output, draw_heatmap(photo, hair.matte, args.colormap, args.opacity))
     if not hair.found:
         print("No hair was found in this photo; the heat map shows what little there is.", file=sys.stderr)
@@ -97,9 +99,10 @@ def evaluate_command(args) -> int:
     session = start_session(args)
     with evaluate.progress_bar(len(pairs)) as advance:
         result = evaluate.evaluate(
-            pairs, lambda photo: find_hair(photo, session, not args.raw, args.quality).matte, advance
+            pairs, lambda photo: find_hair(photo, session, not args.raw, args.quality, args.step).matte, advance
         )
-    result |= {"model": session.card.name, "device": session.device, "quality": args.quality, "refined": not args.raw}
+    how = {"step": args.step} if args.engine == "texture" else {"quality": args.quality}
+    result |= {"model": session.card.name, "device": session.device, **how, "refined": not args.raw}
     print(evaluate.format_table(result))
     if args.json:
         try:
@@ -138,7 +141,7 @@ def info_command(args) -> int:
         print(f"    mean IoU on validation photos: {ious}")
         print(f"    training data: {', '.join(card.details.get('training_data', []))}")
         print(f"    terms: {card.details.get('terms')}")
-    session = open_session(choose_card(args.model), args.device)
+    session = open_session(choose_card(args.model, engine=args.engine), args.device)
     print(f"\nDevice: {session.device}. {reason_for_device(session, args.device)}")
     return 0
 
@@ -162,19 +165,17 @@ def reason_for_device(session: Session, wish: str) -> str:
 
 
 def start_session(args) -> Session:
-    session = open_session(choose_card(args.model), args.device)
+    session = open_session(choose_card(args.model, engine=args.engine), args.device)
     for notice in session.notices:
         print(notice, file=sys.stderr)
     session.notices.clear()
     return session
 
 
-def look_for_hair(
-    path: Path, session: Session, quality: str, refined: bool = True, force: bool = False
-) -> tuple[Photo, Hair]:
+def look_for_hair(path: Path, session: Session, args, refined: bool = True, force: bool = False) -> tuple[Photo, Hair]:
     """Read a photo and find its hair; the errors name the photo."""
     photo = read_photo(path)
-    hair = find_hair(photo, session, refined, quality)
+    hair = find_hair(photo, session, refined, args.quality, args.step)
     for notice in session.notices:
         print(notice, file=sys.stderr)
     session.notices.clear()
@@ -398,6 +399,14 @@ def make_parser(factory, description: str, examples: str, name: str | None = Non
     return factory(*positional, description=description, **options)
 
 
+def step(text: str) -> int:
+    """A whole number from 1 to LARGEST_STEP, for argparse."""
+    value = int(text)
+    if not 1 <= value <= LARGEST_STEP:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {LARGEST_STEP}")
+    return value
+
+
 def positive(text: str) -> int:
     """A whole number above 0, for argparse."""
     value = int(text)
@@ -421,14 +430,28 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
 
 def add_quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--step",
+        type=step,
+        default=STEP,
+        metavar=f"1..{LARGEST_STEP}",
+        help=f"engine texture: pixels between windows (default {STEP}; 1 looks at every pixel)",
+    )
+    parser.add_argument(
         "--quality",
         choices=QUALITIES,
         default="fast",
-        help="how closely to look (default fast; best takes several times as long)",
+        help="engine whole: how closely to look (default fast; best takes several times as long)",
     )
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="whole",
+        help="whole: a network sees people as a whole (default); texture: windows of 35x35 pixels are judged one by one, "
+        "for wigs, close-ups and strands without a head",
+    )
     parser.add_argument("--model", metavar="NAME", help="which network (hairmask info lists them)")
     parser.add_argument(
         "--device",

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .dense import LARGEST_STEP
 from .errors import RequestError
 from .image import Photo, from_float, strips
 from .looks import QUALITIES
+from .models import ENGINES
 from .session import DEVICES
 from .shades import find_shade
 
@@ -39,6 +41,8 @@ def check_request(request: dict, directory: Path) -> dict:
             "mask_out": exchange_file(directory, request["mask_out"]),
             "shade": find_shade(str(shade)),
             "strength": float(request["strength"]),
+            "engine": str(request["engine"]),
+            "step": int(request["step"]),
             "model": None if request["model"] is None else str(request["model"]),
             "quality": str(request["quality"]),
             "device": str(request["device"]),
@@ -54,6 +58,10 @@ def check_request(request: dict, directory: Path) -> dict:
         )
     if not 0 <= wish["strength"] <= 1:
         raise RequestError(f"A strength of {wish['strength']} is not possible: give a number from 0 to 1.")
+    if wish["engine"] not in ENGINES:
+        raise RequestError(f"There is no engine {wish['engine']!r}: choose one of {', '.join(ENGINES)}.")
+    if not 1 <= wish["step"] <= LARGEST_STEP:
+        raise RequestError(f"A step of {wish['step']} is not possible: give a whole number from 1 to {LARGEST_STEP}.")
     if wish["quality"] not in QUALITIES:
         raise RequestError(f"There is no quality {wish['quality']!r}: choose one of {', '.join(QUALITIES)}.")
     if wish["device"] not in DEVICES:

@@ -1,12 +1,13 @@
 """What client and worker say to each other: length-prefixed JSON messages.
 
-Protocol 2. A connection carries one request. Every message is a 4-byte big-endian length and that
+Protocol 3. A connection carries one request. Every message is a 4-byte big-endian length and that
 many bytes of UTF-8 JSON, an object with a "type". Client and worker say hello; then the client asks:
 
     {"type": "recolor", "width": W, "height": H, "format": "u8" | "u16" | "float",
      "pixels": FILE, "limits": [FILE, ...], "mask_format": "u8" | "float",
      "shade": NAME or "#rrggbb" or [r, g, b], "strength": 0…1, "force": bool,
-     "model": NAME or null, "quality": "fast" | "best", "device": "auto" | "cpu" | …,
+     "engine": "whole" | "texture", "model": NAME or null, "device": "auto" | "cpu" | …,
+     "quality": "fast" | "best", "step": 1…35,
      "layer_out": FILE, "mask_out": FILE}
     {"type": "stop"}
 
@@ -26,7 +27,7 @@ import struct
 
 from .errors import RequestError
 
-PROTOCOL = 2
+PROTOCOL = 3
 LARGEST_MESSAGE = 1 << 20
 
 

@@ -166,8 +166,8 @@ class Desk:
         wish = check_request(request, self.directory)
         report(0.0, "Reading the layer")
         photo = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
-        session = self._session(wish["model"], wish["device"])
-        hair = self._find_hair(photo, session, wish["quality"], lambda done, text: report(0.05 + 0.55 * done, text))
+        session = self._session(wish["engine"], wish["model"], wish["device"])
+        hair = self._find_hair(photo, session, wish, lambda done, text: report(0.05 + 0.55 * done, text))
         if not wish["force"]:
             require_hair(hair)
         matte = limit_matte(hair.matte, wish["limits"])
@@ -178,18 +178,18 @@ class Desk:
         write_pixels(wish["layer_out"], recolored, photo.alpha, lambda done: report(0.95 + 0.05 * done, "Recoloring"))
         return {"device": session.device, "notices": session.notices, "shade": wish["shade"].name, "share": hair.share}
 
-    def _session(self, model: str | None, device: str) -> Session:
-        card = choose_card(model)
+    def _session(self, engine: str, model: str | None, device: str) -> Session:
+        card = choose_card(model, engine=engine)
         if (card.name, device) not in self.sessions:
             self.sessions[card.name, device] = open_session(card, device)
         return self.sessions[card.name, device]
 
-    def _find_hair(self, photo: Photo, session: Session, quality: str, report: Callable[[float, str], None]) -> Hair:
-        key = (hash_pixels(photo, report), session.card.sha256, session.device, quality)
+    def _find_hair(self, photo: Photo, session: Session, wish: dict, report: Callable[[float, str], None]) -> Hair:
+        key = (hash_pixels(photo, report), session.card.sha256, session.device, wish["quality"], wish["step"])
         if key in self.hair:
             self.hair.move_to_end(key)
             return self.hair[key]
-        hair = find_hair(photo, session, quality=quality, report=report)
+        hair = find_hair(photo, session, quality=wish["quality"], step=wish["step"], report=report)
         self.hair[key] = hair
         while len(self.hair) > 1 and sum(h.matte.nbytes for h in self.hair.values()) > MASK_CACHE_BYTES:
             self.hair.popitem(last=False)

@@ -11,7 +11,8 @@ import skimage.data
 from PIL import Image
 
 from hairmask_core.cli import build_parser, main
-from hairmask_core.image import read_photo, to_float
+from hairmask_core.image import Photo, read_photo, to_float
+from hairmask_core.pipeline import find_hair
 from hairmask_core.shades import named_shades
 
 
@@ -48,6 +49,25 @@ def test_raw_mask_has_16_bits_and_is_not_refined(portrait, tmp_path):
     refined = cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_UNCHANGED)
     assert raw.dtype == np.uint16 and len(np.unique(raw)) > 256
     assert np.abs(raw / 65535 - refined / 255).max() > 0.1
+
+
+def test_the_texture_engine_and_its_step(portrait, tmp_path, astronaut, classifier):
+    maps = []
+    for step in (4, 9):
+        path = tmp_path / f"{step}.png"
+        wish = ["--engine", "texture", "--step", str(step), "--force"]
+        assert main(["mask", str(portrait), *wish, "-o", str(path)]) == 0
+        maps.append(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) / 255)
+        expected = find_hair(Photo(astronaut), classifier, step=step).matte
+        np.testing.assert_allclose(maps[-1], expected, atol=0.5 / 255 + 1e-4)
+    assert np.abs(maps[0] - maps[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("step", ["0", "36", "x"])
+def test_impossible_steps_are_wrong_usage(portrait, tmp_path, step, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["mask", str(portrait), "--engine", "texture", "--step", step, "-o", str(tmp_path / "m.png")])
+    assert end.value.code == 2 and "--step" in capsys.readouterr().err
 
 
 def test_recolor_layer_and_mask_blend_to_the_output(portrait, tmp_path, astronaut):

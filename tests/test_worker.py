@@ -48,6 +48,8 @@ def make_request(directory, rgba, **changes):
         "device": "cpu",
         "force": False,
         "model": None,
+        "engine": "whole",
+        "step": 2,
         "quality": "fast",
     }
     return request | {name: path.name for name, path in names.items()} | changes
@@ -293,6 +295,8 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
     [
         ({"shade": "coper"}, "nearest is 'copper'"),
         ({"device": "abacus"}, "There is no device 'abacus'"),
+        ({"engine": "steam"}, "There is no engine 'steam': choose one of whole, texture"),
+        ({"step": 36}, "A step of 36 is not possible: give a whole number from 1 to 35"),
         ({"quality": "perfect"}, "There is no quality 'perfect': choose one of fast, best"),
         ({"model": "oracle"}, "The engine whole has no model 'oracle': choose one of hair-"),
         ({"strength": 2}, "A strength of 2.0 is not possible"),

@@ -32,6 +32,10 @@ DEVICES = (
     ("directml", "Windows GPU (DirectML)"),
     ("coreml", "Apple (Core ML)"),
 )
+METHODS = (
+    ("whole", "Whole image", "Sees people as a whole"),
+    ("texture", "Texture", "Judges small windows one by one: for wigs, close-ups and strands without a head"),
+)
 QUALITIES = (("fast", "Fast"), ("best", "Best (slower)"))
 DEFAULT_MODEL = "default"
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
@@ -72,6 +76,9 @@ class HairRecolor(Gimp.PlugIn):
         known = read_models()
         for number, model in enumerate(known):
             models.add(model["name"], number, model["label"], model["description"])
+        methods = Gimp.Choice.new()
+        for number, (method, label, description) in enumerate(METHODS):
+            methods.add(method, number, label, description)
         qualities = Gimp.Choice.new()
         for number, (quality, label) in enumerate(QUALITIES):
             qualities.add(quality, number, label, "")
@@ -86,6 +93,12 @@ class HairRecolor(Gimp.PlugIn):
         )
         procedure.add_double_argument(
             "strength", "S_trength", "How far towards the shade, 0 to 1", 0.0, 1.0, 1.0, flags
+        )
+        procedure.add_choice_argument(
+            "method", "_Method", "How hair is told from the rest", methods, METHODS[0][0], flags
+        )
+        procedure.add_int_argument(
+            "step", "Ste_p", "Texture: pixels between windows, at the working scale; 1 is finest", 1, 35, 2, flags
         )
         procedure.add_choice_argument(
             "quality", "_Quality", "How closely to look for hair", qualities, QUALITIES[0][0], flags
@@ -177,13 +190,18 @@ def ask_user(procedure, config):
     GimpUi.init(PROCEDURE)
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Recolor Hair")
     dialog.get_scale_entry("strength", 100.0)  # shown in percent
-    dialog.fill(["shade", "color", "strength", "quality", "model", "device", "force"])
-    color = dialog.get_widget("color", GObject.TYPE_NONE)
+    dialog.fill(["shade", "color", "strength", "method", "step", "quality", "model", "device", "force"])
+    widgets = {name: dialog.get_widget(name, GObject.TYPE_NONE) for name in ("color", "step", "quality", "model")}
 
     def update(*_):
-        color.set_sensitive(config.get_property("shade") == CUSTOM)
+        whole = config.get_property("method") == "whole"
+        widgets["color"].set_sensitive(config.get_property("shade") == CUSTOM)
+        widgets["step"].set_sensitive(not whole)
+        widgets["quality"].set_sensitive(whole)
+        widgets["model"].set_sensitive(whole)
 
     config.connect("notify::shade", update)
+    config.connect("notify::method", update)
     update()
     agreed = dialog.run()
     dialog.destroy()
@@ -211,8 +229,10 @@ def recolor_layer(image, layer, config, settings):
             "mask_format": transport["mask_type"],
             "shade": chosen_shade(config),
             "strength": config.get_property("strength"),
+            "engine": config.get_property("method"),
+            "step": config.get_property("step"),
             "quality": config.get_property("quality"),
-            "model": None if config.get_property("model") == DEFAULT_MODEL else config.get_property("model"),
+            "model": chosen_model(config),
             "device": config.get_property("device"),
             "force": config.get_property("force"),
             "limits": [path.name for path in limits],
@@ -248,6 +268,12 @@ def chosen_shade(config):
     if alpha == 0:  # what GIMP passes on where a script has not set the color
         raise Problem("The shade is custom, but no color is given: set the argument color as well.")
     return [red, green, blue]
+
+
+def chosen_model(config):
+    """The network's name, or None for the default one; there is one classifier of textures only."""
+    model = config.get_property("model")
+    return None if model == DEFAULT_MODEL or config.get_property("method") != "whole" else model
 
 
 def choose_transport(image):
