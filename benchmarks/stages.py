@@ -4,7 +4,9 @@
                                 [--set figaro1k] [--limit N]
 
 Printed: mean IoU, F1, average precision and boundary F at the photos' own resolution, after each stage in turn and
-after each alone. --pixels: the pixel-level classifier as `models/training/uncertain.py` writes it.
+after each alone. --pixels: the pixel-level classifier as `models/training/uncertain.py` writes it; the model's own otherwise.
+For the texture engine first the maps of its two scales by themselves, whose AP can be compared; their IoU cannot, as
+they learned from balanced windows.
 """
 
 from __future__ import annotations
@@ -16,17 +18,31 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from hairmask_core.dense import LARGEST_STEP
 from hairmask_core.evaluate import evaluate
-from hairmask_core.image import read_photo
+from hairmask_core.image import Photo, read_photo
+from hairmask_core.looks import Look
 from hairmask_core.models import ENGINES, choose_card
 from hairmask_core.pipeline import assemble, find_looks
 from hairmask_core.refine import ask_neighbors, reclassify, sharpen
-from hairmask_core.session import open_session
+from hairmask_core.session import Session, open_session
+from hairmask_core.texture import look_around
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.training.data import find_pairs  # noqa: E402
 
 FIGURES = ("iou", "f1", "average_precision", "boundary_f_score")
+
+
+def look_finely(photo: Photo, session: Session, step: int) -> list[Look]:
+    return find_looks(photo, replace(session, coarser=None, pixels=None), step=step)
+
+
+def look_coarsely(photo: Photo, session: Session, step: int) -> list[Look]:
+    (look,) = look_finely(photo, session, LARGEST_STEP)  # for its place and size
+    size = look.coarse.shape[::-1]
+    step = step * session.coarser.card.long_side / session.card.long_side
+    return [replace(look, coarse=look_around(photo, session.coarser, step, size))]
 
 
 def main() -> None:
@@ -41,18 +57,18 @@ def main() -> None:
     pairs = [pair for pair in find_pairs(args.data, (args.set,)) if pair.is_validation][: args.limit]
     files = [(pair.image, pair.mask) for pair in pairs]
     session = open_session(choose_card(engine=args.engine), "cpu")
-    seen = [find_looks(read_photo(image), session, step=args.step) for image, _ in files]
+    map_only = replace(session, pixels=None)
+    seen = [find_looks(read_photo(image), map_only, step=args.step) for image, _ in files]
 
     stages = {"sharpened": lambda look: sharpen(look.coarse), "neighbours": lambda look: ask_neighbors(look.coarse)}
+    classify = session.pixels.run if session.pixels else None
     if args.pixels:
-        pixels = ort.InferenceSession(args.pixels.read_bytes(), providers=["CPUExecutionProvider"])
+        runtime = ort.InferenceSession(args.pixels.read_bytes(), providers=["CPUExecutionProvider"])
+        classify = lambda f: runtime.run(None, {"features": f})[0]  # noqa: E731
+    if classify:
+        stages["second classifier"] = lambda look: reclassify(look.proxy, look.coarse, classify)
 
-        def second(look):
-            return reclassify(look.proxy, look.coarse, lambda f: pixels.run(None, {"features": f})[0])
-
-        stages["second classifier"] = second
-
-    def row(name: str, chain: list, refined: bool) -> None:
+    def row(name: str, chain: list, refined: bool, seen: list = seen) -> None:
         improved = []
         for looks in seen:
             for stage in chain:
@@ -65,6 +81,9 @@ def main() -> None:
     print(
         f"{args.engine}, step {args.step}, {args.set}, {len(files)} photos\n| stage | IoU | F1 | AP | boundary F |\n|---|---|---|---|---|"
     )
+    if session.coarser:
+        for name, look_at in {"fine scale alone": look_finely, "coarser scale alone": look_coarsely}.items():
+            row(name, [], False, [look_at(read_photo(image), session, args.step) for image, _ in files])
     row("the map", [], False)
     chain = []
     for name, stage in stages.items():
