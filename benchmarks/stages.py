@@ -26,7 +26,7 @@ from hairmask_core.models import ENGINES, choose_card
 from hairmask_core.pipeline import assemble, find_looks
 from hairmask_core.refine import ask_neighbors, reclassify, sharpen
 from hairmask_core.session import Session, open_session
-from hairmask_core.texture import look_around
+from hairmask_core.texture import find_map, look_around
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.training.data import find_pairs  # noqa: E402
@@ -34,8 +34,12 @@ from models.training.data import find_pairs  # noqa: E402
 FIGURES = ("iou", "f1", "average_precision", "boundary_f_score")
 
 
+def look_widely(photo: Photo, session: Session, step: int) -> list[Look]:
+    return [find_map(photo, session, step)]
+
+
 def look_finely(photo: Photo, session: Session, step: int) -> list[Look]:
-    return find_looks(photo, replace(session, coarser=None, pixels=None), step=step)
+    return [find_map(photo, replace(session, coarser=None), step)]
 
 
 def look_coarsely(photo: Photo, session: Session, step: int) -> list[Look]:
@@ -57,8 +61,8 @@ def main() -> None:
     pairs = [pair for pair in find_pairs(args.data, (args.set,)) if pair.is_validation][: args.limit]
     files = [(pair.image, pair.mask) for pair in pairs]
     session = open_session(choose_card(engine=args.engine), "cpu")
-    map_only = replace(session, pixels=None)
-    seen = [find_looks(read_photo(image), map_only, step=args.step) for image, _ in files]
+    look_at = look_widely if session.card.task == "patch" else find_looks
+    seen = [look_at(read_photo(image), session, step=args.step) for image, _ in files]
 
     stages = {"sharpened": lambda look: sharpen(look.coarse), "neighbours": lambda look: ask_neighbors(look.coarse)}
     classify = session.pixels.run if session.pixels else None

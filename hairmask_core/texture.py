@@ -6,6 +6,7 @@ It needs no head and no face in the picture: wigs, extensions, close-ups, strand
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from .dense import dense_map, spread
 from .image import Photo, make_proxy, proxy_size
 from .looks import Look
-from .refine import reclassify
+from .refine import ask_neighbors, reclassify, sharpen
 from .regions import Region
 from .session import Session
 
@@ -23,11 +24,19 @@ STEP = 2  # pixels of the working scale between windows, unless told otherwise
 def look_by_texture(photo: Photo, session: Session, step: int, report: Callable[[float], None]) -> Look:
     """The whole photo at the classifier's working scale, and the probability of hair at each of its pixels.
 
-    session: of a patch classifier. Where its card has a coarser one, windows of a smaller copy of the photo say what
-    surrounds a place, and the log odds of both are added up; where it has a classifier of pixels, that one decides
-    the uncertain ones again.
-    step: pixels of the working scale between windows, 1…35; between them, bilinear.
+    session: of a patch classifier. step: pixels of the working scale between windows, 1…35; between them, bilinear.
     report: called with the fraction done, 0…1. Raises ValueError for another step.
+    """
+    look = improve(find_map(photo, session, step, report), session)
+    report(1.0)
+    return look
+
+
+def find_map(photo: Photo, session: Session, step: int, report: Callable[[float], None] = lambda done: None) -> Look:
+    """What the windows say; see `look_by_texture`.
+
+    Where the card has a coarser classifier, windows of a smaller copy of the photo say what surrounds a place, and the
+    log odds of both are added up.
     """
     card, coarser = session.card, session.coarser
     size = proxy_size(photo.width, photo.height, card.long_side, 1)
@@ -37,10 +46,18 @@ def look_by_texture(photo: Photo, session: Session, step: int, report: Callable[
     if coarser:
         around = look_around(photo, coarser, step * coarser.card.long_side / card.long_side, size)
         found = fuse(found, around, card.fusion)
-    if session.pixels:
-        found = reclassify(proxy, found, session.pixels.run)
-    report(1.0)
     return Look(Region(0, photo.height, 0, photo.width), proxy, found)
+
+
+def improve(look: Look, session: Session) -> Look:
+    """The map sharpened, compared with its neighbours, and decided again where it is uncertain: what measured best.
+
+    The last only where the card has a classifier of pixels. The table is in benchmarks/RESULTS.md.
+    """
+    found = ask_neighbors(sharpen(look.coarse))
+    if session.pixels:
+        found = reclassify(look.proxy, found, session.pixels.run)
+    return replace(look, coarse=found)
 
 
 def look_around(photo: Photo, session: Session, step: float, size: tuple[int, int]) -> np.ndarray:

@@ -13,10 +13,10 @@ from hairmask_core.errors import Cancelled, NoHairError
 from hairmask_core.image import Photo, make_proxy
 from hairmask_core.models import choose_card
 from hairmask_core.pipeline import find_hair, find_looks
-from hairmask_core.refine import UNCERTAIN
+from hairmask_core.refine import UNCERTAIN, ask_neighbors, sharpen
 from hairmask_core.regions import Region
 from hairmask_core.session import open_session
-from hairmask_core.texture import STEP, fuse, look_around
+from hairmask_core.texture import STEP, find_map, fuse, improve, look_around
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def photo(astronaut):
 
 @pytest.mark.parametrize("step", [STEP, 5, 35])
 def test_the_fine_map_is_the_dense_map_of_the_whole_photo_at_the_working_scale(photo, classifier, step):
-    (look,) = find_looks(photo, replace(classifier, coarser=None, pixels=None), step=step)
+    look = find_map(photo, replace(classifier, coarser=None), step)
     long_side = classifier.card.long_side
     assert look.region == Region(0, 192, 0, 256)
     assert look.proxy.shape == (long_side * 3 // 4, long_side, 3) and look.coarse.shape == look.proxy.shape[:2]
@@ -45,19 +45,21 @@ def test_what_surrounds_a_place_comes_from_a_smaller_copy(photo, classifier):
 
 
 def test_the_log_odds_of_both_scales_are_added_up(photo, classifier):
-    (alone,) = find_looks(photo, replace(classifier, coarser=None, pixels=None), step=4)
-    (both,) = find_looks(photo, replace(classifier, pixels=None), step=4)
+    alone, both = find_map(photo, replace(classifier, coarser=None), 4), find_map(photo, classifier, 4)
     around = look_around(photo, classifier.coarser, 1, alone.coarse.shape[::-1])
     np.testing.assert_array_equal(both.coarse, fuse(alone.coarse, around, classifier.card.fusion))
     assert np.abs(both.coarse - alone.coarse).max() > 0.1
 
 
-def test_only_uncertain_pixels_are_decided_again(photo, classifier):
-    (before,) = find_looks(photo, replace(classifier, pixels=None), step=4)
-    (after,) = find_looks(photo, classifier, step=4)
-    uncertain = (before.coarse > UNCERTAIN[0]) & (before.coarse < UNCERTAIN[1])
-    np.testing.assert_array_equal(after.coarse[~uncertain], before.coarse[~uncertain])
-    assert np.abs(after.coarse - before.coarse)[uncertain].mean() > 0.02
+def test_the_map_is_improved_step_by_step(photo, classifier):
+    look, session = find_map(photo, classifier, 4), replace(classifier, pixels=None)
+    before, after = improve(look, session).coarse, improve(look, classifier).coarse
+    np.testing.assert_array_equal(before, ask_neighbors(sharpen(look.coarse)))
+    uncertain = (before > UNCERTAIN[0]) & (before < UNCERTAIN[1])
+    np.testing.assert_array_equal(after[~uncertain], before[~uncertain])
+    assert np.abs(after - before)[uncertain].mean() > 0.02
+    (whole,) = find_looks(photo, classifier, step=4)
+    np.testing.assert_array_equal(whole.coarse, after)
 
 
 def test_fusion_is_the_sigmoid_of_a_weighted_sum():
