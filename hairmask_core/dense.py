@@ -21,7 +21,7 @@ from .errors import ModelError
 from .models import REPAIR, ModelCard
 from .session import Session
 
-TILE = 128  # pixels; a tile's time is how long cancelling takes, and its size bounds memory
+TILE = 80  # pixels; a tile's time is how long cancelling takes, and its size bounds memory
 BATCH = 64  # windows at a time
 LARGEST_STEP = 35
 
