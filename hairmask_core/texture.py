@@ -44,7 +44,8 @@ def find_map(photo: Photo, session: Session, step: int, report: Callable[[float]
     share = 1.0 if coarser is None else 1 / (1 + (coarser.card.long_side / card.long_side) ** 2)
     found = spread(dense_map(proxy, session, step, report=lambda done: report(share * done)), step, size[1], size[0])
     if coarser:
-        around = look_around(photo, coarser, step * coarser.card.long_side / card.long_side, size)
+        step_there = step * coarser.card.long_side / card.long_side
+        around = look_around(photo, coarser, step_there, size, lambda done: report(share + (1 - share) * done))
         found = fuse(found, around, card.fusion)
     return Look(Region(0, photo.height, 0, photo.width), proxy, found)
 
@@ -60,14 +61,21 @@ def improve(look: Look, session: Session) -> Look:
     return replace(look, coarse=found)
 
 
-def look_around(photo: Photo, session: Session, step: float, size: tuple[int, int]) -> np.ndarray:
+def look_around(
+    photo: Photo,
+    session: Session,
+    step: float,
+    size: tuple[int, int],
+    report: Callable[[float], None] = lambda done: None,
+) -> np.ndarray:
     """Probability of hair by windows of a smaller copy of the photo, brought to size (width, height), float32.
 
     session: of the classifier for that copy. step: pixels of that copy between windows; rounded, at least 1.
+    report: called with the fraction done, 0…1.
     """
     small = proxy_size(photo.width, photo.height, session.card.long_side, 1)
     step = max(1, round(step))
-    found = spread(dense_map(make_proxy(photo, small), session, step), step, small[1], small[0])
+    found = spread(dense_map(make_proxy(photo, small), session, step, report=report), step, small[1], small[0])
     return cv2.resize(found, size, interpolation=cv2.INTER_LINEAR)
 
 
