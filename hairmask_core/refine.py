@@ -18,6 +18,7 @@ UNCERTAIN = (0.05, 0.95)  # between these the pixel-level classifier decides
 SURE = 0.9  # from here on, and below 1 - SURE, a photo's own pixels tell what its hair and the rest look like
 COLOR_BINS = 16  # along each axis of OKLab
 FEATURES = 21  # of a pixel
+CLASSIFIED_AT_ONCE = 1 << 15  # pixels; a tenth of a second at most, after which the work can be cancelled
 HAZE = 0.05  # probabilities within this of 0 and 1 become exactly 0 and 1, so that no veil covers the photo
 
 
@@ -84,16 +85,27 @@ def _compare_colors(lab: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
     return [*distances, np.log(counts[0] / counts[1]).reshape(p.shape) / 4]
 
 
-def reclassify(rgb: np.ndarray, p: np.ndarray, classify: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def reclassify(
+    rgb: np.ndarray,
+    p: np.ndarray,
+    classify: Callable[[np.ndarray], np.ndarray],
+    report: Callable[[float], None] = lambda fraction: None,
+) -> np.ndarray:
     """Decide the uncertain pixels again, each by what `describe_pixels` says of it.
 
     rgb, p: as for `describe_pixels`. classify: (n, FEATURES) float32 -> (n,) float32 probability, 0…1.
+    report: called with the fraction done, 0…1, after each piece of the work; may raise to stop it.
     Returns (h, w) float32, 0…1; pixels outside UNCERTAIN keep their probability.
     """
-    uncertain = (p > UNCERTAIN[0]) & (p < UNCERTAIN[1])
     out = p.copy()
-    if uncertain.any():
-        out[uncertain] = np.clip(classify(describe_pixels(rgb, p)[uncertain]), 0, 1)
+    uncertain = np.flatnonzero((p > UNCERTAIN[0]) & (p < UNCERTAIN[1]))
+    if uncertain.size:
+        features = describe_pixels(rgb, p).reshape(-1, FEATURES)
+        for start in range(0, uncertain.size, CLASSIFIED_AT_ONCE):
+            report(start / uncertain.size)
+            some = uncertain[start : start + CLASSIFIED_AT_ONCE]
+            out.reshape(-1)[some] = np.clip(classify(features[some]), 0, 1)
+    report(1.0)
     return out
 
 

@@ -149,6 +149,31 @@ def test_only_uncertain_pixels_are_decided_again(two_colors):
     np.testing.assert_array_equal(out >= 0.5, np.arange(80)[None] < 40 + np.zeros((40, 1)))
 
 
+def test_pixels_are_decided_in_pieces_that_report(two_colors, monkeypatch):
+    rgb, p = two_colors
+    uncertain = ((p > UNCERTAIN[0]) & (p < UNCERTAIN[1])).sum()
+    pieces, said = [], []
+
+    def classify(features):
+        pieces.append(len(features))
+        return features[:, 0]
+
+    whole = reclassify(rgb, p, classify)
+    assert pieces == [uncertain]
+    monkeypatch.setattr("hairmask_core.refine.CLASSIFIED_AT_ONCE", 500)
+    np.testing.assert_array_equal(reclassify(rgb, p, classify, said.append), whole)
+    assert sum(pieces[1:]) == uncertain and max(pieces[1:]) == 500
+    assert said == sorted(said) and said[-1] == 1 and len(said) == len(pieces)
+
+    def stop(done):
+        if done > 0:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        reclassify(rgb, p, classify, stop)
+    assert len(pieces) == len(said) + 1
+
+
 def test_nothing_is_asked_where_all_is_certain(two_colors):
     p = np.round(two_colors[1])
     np.testing.assert_array_equal(reclassify(two_colors[0], p, lambda features: 1 / 0), p)
