@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from hairmask_core.image import Photo
-from hairmask_core.pipeline import find_looks
+from hairmask_core.pipeline import assemble, find_looks
 from hairmask_core.refine import FEATURES, UNCERTAIN
 from models.training import uncertain
 from models.training.data import find_pairs
+
+LOG_ODDS = 15  # the feature that is a quarter of the map's log odds
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,19 @@ def test_uncertain_pixels_are_read_with_their_truth(session, astronaut, tmp_path
     assert own.shape == said.shape and ((own >= 0) & (own <= 1)).all() and np.corrcoef(own, said)[0, 1] > 0.2
     nothing_certain = np.full_like(map_of_all, 0.5)
     np.testing.assert_array_equal(uncertain.ask_own_forest(wanted, said, everything, nothing_certain), said)
+
+
+def test_a_shy_network_is_tuned_to_what_makes_the_maps_best(session, astronaut, tmp_path):
+    """It says the map's own probability, but its logits are lower by 1; the truth is the map itself."""
+    photo = Photo(astronaut)
+    found = assemble(photo, find_looks(photo, session), refined=False) >= 0.5
+    for part, picture in (("images", astronaut[..., ::-1]), ("masks", found.astype(np.uint8) * 255)):
+        (tmp_path / "people" / part).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "people" / part / f"a.{'jpg' if part == 'images' else 'png'}"), picture)
+    network = uncertain.PixelNet()
+    network.layers = torch.nn.Sequential(torch.nn.Linear(FEATURES, 1))
+    network.layers[0].weight.data.zero_()
+    network.layers[0].weight.data[0, LOG_ODDS] = 4
+    network.layers[0].bias.data.fill_(-1)
+    assert abs(uncertain.tune(network, find_pairs(tmp_path, ("people",)), session) - 1) <= 0.25
+    assert abs(network.layers[0].bias.item()) <= 0.25

@@ -92,7 +92,9 @@ def build(data: Path, checkpoints: tuple[Path, Path], out: Path, datasets=DATASE
     print(details["fusion"], flush=True)
     features, _, truth = uncertain.read_pixels(photos, with_sum)
     pixels = out / f"{NAME}-pixels.onnx"
-    uncertain.write_onnx(uncertain.train(features, truth), pixels)
+    network = uncertain.train(features, truth)
+    print(f"bias of the second classifier {uncertain.tune(network, photos[::2], with_sum)}", flush=True)
+    uncertain.write_onnx(network, pixels)
     whole = session(pixels={"file": pixels.name, "sha256": hashlib.sha256(pixels.read_bytes()).hexdigest()})
     figures = measure(whole, data, datasets=datasets)
     print(format_tables(figures))
