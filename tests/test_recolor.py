@@ -236,11 +236,8 @@ def test_hair_dyed_in_its_own_color_hardly_changes(heads):
 # How it is computed
 
 
-@pytest.mark.parametrize(
-    ("head", "mean", "least"),
-    [("astronaut", 0.99, 0.97), ("brown", 0.99, 0.97), ("blond", 0.99, 0.97), ("black", 0.97, 0.93)],
-)
-def test_the_table_agrees_with_the_formulas(heads, head, mean, least):
+@every_head
+def test_the_table_agrees_with_the_formulas(heads, head):
     photo, hair, tone = heads[head]
     agree = []  # share of the pixels within one level in every channel
     for shade in named_shades():
@@ -248,7 +245,7 @@ def test_the_table_agrees_with_the_formulas(heads, head, mean, least):
         error = np.abs(recolor(photo, tone, shade.rgb) - exact)[hair]
         assert error.mean() < 0.2 and error.max() <= 6
         agree.append((error.max(axis=1) <= 1).mean())
-    assert np.mean(agree) >= mean and min(agree) >= least
+    assert np.mean(agree) >= 0.99 and min(agree) >= 0.93  # teal is the least: it runs along the edge of the gamut
 
 
 def test_every_depth_gives_the_same(astronaut):
