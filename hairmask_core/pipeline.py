@@ -10,10 +10,11 @@ import numpy as np
 from .errors import NoHairError
 from .image import Photo, from_float, strips, to_float
 from .looks import QUALITIES, Look, look_closely
-from .recolor import HairTone, measure_tone, recolor
+from .recolor import HairTone, measure_tone, recolor, recolor_along
 from .refine import enlarge, refine
 from .regions import taper
 from .session import Session
+from .strands import root_to_tip, shades_between
 from .texture import STEP, look_by_texture
 
 # `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
@@ -121,10 +122,25 @@ def require_hair(hair: Hair) -> None:
 
 
 def recolor_photo(
-    photo: Photo, hair: Hair, shade: tuple[float, float, float], strength: float = 1.0, report: Report = no_report
+    photo: Photo,
+    hair: Hair,
+    shade: tuple[float, float, float],
+    strength: float = 1.0,
+    report: Report = no_report,
+    tips: tuple[float, float, float] | None = None,
 ) -> np.ndarray:
-    """The recolored photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`."""
-    return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
+    """The recolored photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`.
+
+    tips: the shade of the hair's tips, towards which `shade` then changes from the roots on; see `strands`. Both
+    sRGB-encoded, each 0…1.
+    """
+    if tips is None:
+        return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
+    report(0.0, "Following the strands")
+    position = root_to_tip(photo.rgb, hair.matte)
+    return recolor_along(
+        photo.rgb, hair.tone, shades_between(shade, tips), position, strength, lambda done: report(done, "Recoloring")
+    )
 
 
 def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .image import STRIP_PIXELS, from_float, to_float
-from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, rgb_to_oklab
+from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, oklab_to_rgb, rgb_to_oklab
 
 CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
 MOST_WORKERS = 8  # strips of a photo that are worked on at once: each takes up to 100 MB
@@ -56,6 +56,11 @@ def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
     lightness, a, b = np.median(values, axis=0)
     low, high = np.quantile(values[:, 0], EXTREMES)
     return HairTone(float(lightness), float(a), float(b), float(low), float(high))
+
+
+def tone_color(tone: HairTone) -> tuple[float, float, float]:
+    """The hair's median color, sRGB-encoded, each 0…1: as a shade it gives other hair that color."""
+    return tuple(map(float, oklab_to_rgb(np.array([[[tone.lightness, tone.a, tone.b]]], np.float32))[0, 0]))
 
 
 def recolor(
