@@ -12,9 +12,10 @@ DIRECTION_LONG_SIDE = 640  # pixels; strands are seen at this scale
 DISTANCE_LONG_SIDE = 224  # pixels; distances are measured at this one, since they change slowly
 SMOOTHING = 2.0  # pixels at the first scale over which directions are averaged (standard deviation)
 ACROSS = 15.0  # squared: a step across clear strands counts as this much more than one along them
-OUTSIDE = 3.0  # a step outside the hair counts as so many inside, so that paths stay in it and still reach all of it
+OUTSIDE = 3.0  # a step outside the hair counts as so many inside, so that ways stay in it and still reach all of it
 CROWN = 0.15  # share of a head of hair's width or height, the smaller, that counts as its crown
-WIDE = 0.5  # share of a head of hair's largest width from which on it is not just a bun or single strands
+BUN_WIDTH = 0.5  # a bun is narrower than this share of the head of hair's largest width …
+BUN_HEIGHT = 0.25  # … down to this share of its width or height, the smaller
 TIP_QUANTILE = 0.97  # of a head's distances that counts as its tips: single strands go beyond
 BLUR = 0.015  # of the long side (standard deviation): where two ways meet there is no crease
 SHADES = 5  # from the roots' to the tips', both included
@@ -27,7 +28,7 @@ def root_to_tip(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """Position along the strands on every pixel: 0 at the roots, 1 at the tips.
 
     rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. matte: (H, W) float32 hair probability, 0…1.
-    Returns (H, W) float32, 0…1; outside the hair it goes on smoothly; all 0 where there is no hair.
+    Returns (H, W) float32, 0…1; outside the hair as in the nearest hair; all 0 where there is no hair.
 
     Each head of hair is taken to grow from its crown, at its top, so it should be upright in the photo. Position
     is the length of the shortest way from there through the hair, divided by that of the head's longest ways. Ways along
@@ -36,10 +37,10 @@ def root_to_tip(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
     another solver, see `distances`). Where no strands are seen it is the ordinary distance within the hair.
     """
     height, width = matte.shape
-    if not (matte >= 0.5).any():
+    p = _shrink(matte, DISTANCE_LONG_SIDE)
+    if not (p >= 0.5).any():
         return np.zeros((height, width), np.float32)
     tensor = strand_tensor(_shrink(rgb, DIRECTION_LONG_SIDE))
-    p = _shrink(matte, DISTANCE_LONG_SIDE)
     tensor = cv2.resize(tensor, p.shape[1::-1], interpolation=cv2.INTER_AREA)
     heads = find_heads(p)
     position = np.zeros(p.shape, np.float32)
@@ -48,7 +49,7 @@ def root_to_tip(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
         way = distances(tensor, p, crown(here))
         longest = max(float(np.quantile(way[here], TIP_QUANTILE)), 1.0)
         position[heads == number] = np.minimum(way[heads == number] / longest, 1)
-    position = cv2.GaussianBlur(position, (0, 0), BLUR * max(p.shape))
+    position = cv2.GaussianBlur(extend(position, p >= 0.5), (0, 0), BLUR * max(p.shape))
     return np.clip(cv2.resize(position, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
 
 
@@ -90,16 +91,27 @@ def find_heads(p: np.ndarray) -> np.ndarray:
 
 
 def crown(head: np.ndarray) -> np.ndarray:
-    """Where the roots are: the top of one head of hair, from where it is wide. head and result: (h, w) bool.
+    """Where the roots are: the top of one head of hair, below a bun if there is one. head and result: (h, w) bool.
 
-    What rises above that, much narrower, is a bun or a crest: it grows away from the crown too.
+    A bun is a part at the top that is both narrow and high: it grows away from the crown too.
     """
     rows, columns = (np.flatnonzero(head.any(axis=axis)) for axis in (1, 0))
+    size = min(rows[-1] - rows[0], columns[-1] - columns[0])
     widths = head.sum(axis=1)
-    top = np.flatnonzero(widths >= WIDE * widths.max())[0]
-    depth = CROWN * min(rows[-1] - rows[0], columns[-1] - columns[0])
+    wide = np.flatnonzero(widths >= BUN_WIDTH * widths.max())[0]
+    top = wide if wide - rows[0] > BUN_HEIGHT * size else rows[0]
     y = np.arange(head.shape[0])[:, None]
-    return head & (y >= top) & (y <= top + depth)
+    return head & (y >= top) & (y <= top + CROWN * size)
+
+
+def extend(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Outside, the value of the nearest pixel inside. values: (h, w) float32. inside: (h, w) bool, somewhere true."""
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    known = np.zeros(nearest.max() + 1, np.float32)
+    known[nearest[inside]] = values[inside]
+    return known[nearest]
 
 
 def distances(tensor: np.ndarray, p: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def test_position_rises_along_every_strand(paths, dtype):
     for path in paths:
         x, y = np.round(path).astype(int).T
         along = position[y, x]
-        assert (np.diff(along) > -0.01).all()
+        assert (np.diff(along) > -0.002).all()
         assert along[0] < 0.2 and along[-1] > 0.8
 
 
@@ -94,7 +94,7 @@ def test_one_color_is_measured_through_the_hair():
     matte[30:280, 40:160] = 1
     position = root_to_tip(picture, matte)
     down = position[30:280, 100]
-    assert (np.diff(down) >= 0).all() and down[0] < 0.05 and down[-1] > 0.95
+    assert (np.diff(down) >= -1e-4).all() and down[0] < 0.05 and down[-1] > 0.95
     assert abs(position[155, 100] - 0.45) < 0.1
 
 
