@@ -49,13 +49,13 @@ QUICK = ("black", "chestnut", "brown", "ash-blond", "platinum", "copper", "pink"
 SHOWN = ("platinum", "copper", "blue")
 TILE = 150  # pixels, of the contact sheet
 
-# Numbers of scenes that `rendered_hair.py` happens to draw in such colors.
-RENDERED = {"black": (0, "straight"), "blond": (1, "wavy"), "grey": (2, "straight"), "dyed": (3, "wavy")}
+# Scenes of `rendered_hair.py` whose hair happens to be black, blond, grey and blue: number and style.
+RENDERED = ((19, "straight"), (1, "wavy"), (3, "straight"), (7, "wavy"))
 
 # What hair of each group looks like, in OKLab.
 GROUPS: dict[str, Callable[[HairTone], bool]] = {
-    "black": lambda t: t.lightness < 0.25,
-    "brown": lambda t: 0.28 < t.lightness < 0.45 and 0.015 < chroma(t) < 0.1 and 15 < hue(t) < 90,
+    "black": lambda t: t.lightness < 0.25 and chroma(t) < 0.03,
+    "brown": lambda t: 0.28 < t.lightness < 0.55 and 0.015 < chroma(t) < 0.1 and 15 < hue(t) < 90,
     "blond": lambda t: t.lightness > 0.62 and 0.025 < chroma(t) and 50 < hue(t) < 100,
     "grey": lambda t: t.lightness > 0.42 and chroma(t) < 0.016,
     "dyed": lambda t: chroma(t) > 0.05 and not 22 < hue(t) < 110,
@@ -120,7 +120,7 @@ def free_sources() -> list[Source]:
 
     portrait = skimage.data.astronaut()
     sources = [make_source("astronaut", portrait, find_hair(Photo(portrait), open_session(choose_card(), "cpu")).matte)]
-    for number, style in RENDERED.values():
+    for number, style in RENDERED:
         scene = Scene(number, 0.3, style, "wall")
         sources.append(make_source(scene.name, *render(scene)))
     return sources
@@ -317,12 +317,14 @@ def label_row(labels: list[str]) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of data sets; else free pictures only")
-    parser.add_argument("--quick", action="store_true", help="8 shades, and one photo of each group")
+    parser.add_argument(
+        "--quick", action="store_true", help="8 shades, and with --data one photo of each group instead of two"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path, help="contact sheet, .jpg or .png")
     args = parser.parse_args()
     start = time.perf_counter()
-    sources = real_sources(args.data, 1 if args.quick else 4) if args.data else free_sources()
+    sources = real_sources(args.data, 1 if args.quick else 2) if args.data else free_sources()
     shades = [shade for shade in named_shades() if not args.quick or shade.name in QUICK]
     for source in sources:
         tone = source.tone
