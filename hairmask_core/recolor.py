@@ -16,7 +16,7 @@ from .image import STRIP_PIXELS, from_float, to_float
 from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, oklab_to_rgb, rgb_to_oklab
 
 CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
-MOST_WORKERS = 8  # strips of a photo that are worked on at once: each takes up to 100 MB
+MOST_WORKERS = 8  # strips of a photo that are worked on at once: each takes tens of megabytes
 TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit photos go through
 
 # Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
@@ -136,7 +136,7 @@ def _table_paint(table: ImageFilter.Color3DLUT) -> Callable[[np.ndarray, np.ndar
         padded = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
         size = (rgb.shape[1], rgb.shape[0])
         painted = Image.frombuffer("RGBX", size, padded, "raw", "RGBX", 0, 1).filter(table)
-        out[:] = cv2.cvtColor(np.asarray(painted), cv2.COLOR_RGBA2RGB)
+        cv2.cvtColor(np.asarray(painted), cv2.COLOR_RGBA2RGB, out)
 
     return paint
 

@@ -273,6 +273,24 @@ def test_strips_leave_no_seam(astronaut, monkeypatch, dtype):
     np.testing.assert_allclose(recolor(photo, TONE, (0.7, 0.3, 0.1)), whole, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (3, 5)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_odd_sizes(size, dtype):
+    full = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    photo = np.full((*size, 3), full * 0.4).astype(dtype)
+    dyed = recolor(photo, TONE, (0.7, 0.3, 0.1))
+    assert dyed.shape == photo.shape and dyed.dtype == dtype
+    np.testing.assert_allclose(dyed / full, np.broadcast_to(dyed[:1, :1], dyed.shape) / full, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_view_of_a_larger_picture(astronaut, dtype):
+    photo = astronaut if dtype is np.uint8 else astronaut.astype(np.float32) / 255
+    view = photo[100:300:2, 380:20:-3]
+    expected = recolor(np.ascontiguousarray(view), TONE, (0.7, 0.3, 0.1))
+    np.testing.assert_allclose(recolor(view, TONE, (0.7, 0.3, 0.1)), expected, atol=2e-6)
+
+
 def test_reports_rise_to_one_and_can_stop_the_work(astronaut, monkeypatch):
     monkeypatch.setattr("hairmask_core.recolor.STRIP_PIXELS", 4 * 512 * 16)
     said = []
