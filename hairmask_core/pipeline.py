@@ -23,6 +23,7 @@ Report = Callable[[float, str], None]
 
 # Less of the photo than this counts as no hair: a head in the far background is larger.
 NO_HAIR_SHARE = 0.0005
+TONE_PIXELS = 1 << 20  # of the photo, from which the hair's tone is measured
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,20 @@ def find_hair(
     """
     looks = find_looks(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
     matte = assemble(photo, looks, refined, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
-    pixels = np.concatenate([look.proxy.reshape(-1, 3) for look in looks])[None]
-    p = np.concatenate([look.coarse.reshape(-1) for look in looks])[None]
     share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
-    return Hair(matte, measure_tone(pixels, p), float(share))
+    return Hair(matte, measure_tone(*sample(photo, matte)), float(share))
+
+
+def sample(photo: Photo, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every so many pixels in both directions, TONE_PIXELS about: (h, w, 3) float32, 0…1, and their probability (h, w).
+
+    What is transparent is no hair.
+    """
+    step = max(1, round((matte.size / TONE_PIXELS) ** 0.5))
+    p = np.ascontiguousarray(matte[::step, ::step])
+    if photo.alpha is not None:
+        p = p * to_float(np.ascontiguousarray(photo.alpha[::step, ::step]))
+    return np.clip(np.nan_to_num(to_float(np.ascontiguousarray(photo.rgb[::step, ::step]))), 0, 1), p
 
 
 def find_looks(

@@ -20,9 +20,9 @@ MOST_WORKERS = 8  # strips of a photo that are worked on at once: each takes ten
 TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit photos go through
 
 # Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
-EXTREMES = (0.02, 0.98)  # quantiles of the hair's lightness between which the curve is straight
+EXTREMES = (0.01, 0.995)  # quantiles of the hair's lightness between which the curve is straight
 SLOPES = (0.4, 1.4)  # less flattens hair that is darkened, more blows up the noise of hair that is lifted
-BEND = 1.3  # ratio of the slopes below and above the median, at most
+BEND = 1.4  # ratio of the slopes below and above the median, at most
 REACH = 0.9  # share of the room towards black and white that the straight pieces may fill
 DARKEST, LIGHTEST = 0.07, 0.996  # OKLab lightness of what is drawn: grays 1 and 254 of 255, so that nothing clips
 LINEAR_RANGE = (1 / 255 / 12.92, 0.991)  # the same levels in linear light
@@ -47,14 +47,14 @@ class HairTone:
 def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
     """Median OKLab color of the hair, and the range of its lightness.
 
-    rgb: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability. Pixels with p >= 0.9 count,
-    where skin and background hardly mix in; else those with p >= 0.5; else all (the photo is then
-    recolored as if it were hair).
+    rgb: (h, w, 3) float32 sRGB, 0…1, neither shrunk nor smoothed, which would take the finest highlights away.
+    p: (h, w) float32 hair probability. Pixels with p >= 0.9 count, where skin and background hardly mix in; else those
+    with p >= 0.5; else all (the photo is then recolored as if it were hair).
     """
-    lab = rgb_to_oklab(rgb)
-    values = next((lab[p >= level] for level in (0.9, 0.5) if (p >= level).any()), lab.reshape(-1, 3))
-    lightness, a, b = np.median(values, axis=0)
-    low, high = np.quantile(values[:, 0], EXTREMES)
+    colors = next((rgb[p >= level] for level in (0.9, 0.5) if (p >= level).any()), rgb.reshape(-1, 3))
+    lab = rgb_to_oklab(np.ascontiguousarray(colors)[None])[0]
+    lightness, a, b = np.median(lab, axis=0)
+    low, high = np.quantile(lab[:, 0], EXTREMES)
     return HairTone(float(lightness), float(a), float(b), float(low), float(high))
 
 
