@@ -2,7 +2,7 @@
 
     python benchmarks/recolor.py [--data DATA] [--quick] [--json FILE] [--sheet FILE.jpg]
 
-Sources, by the hair's measured tone: with --data the held-out photos of Figaro-1k's layout
+Sources, by the hair's measured tone: with --data photos in Figaro-1k's layout
 (DATA/figaro1k/{images,masks}), with the masks drawn by hand; without it scikit-image's astronaut, with the product's own
 mask, and rendered hair (`rendered_hair.py`), with its exact alpha. Targets: every named shade; --quick takes 8 of them.
 

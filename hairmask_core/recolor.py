@@ -22,7 +22,7 @@ TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit pho
 # Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
 EXTREMES = (0.01, 0.995)  # quantiles of the hair's lightness between which the curve is straight
 SLOPES = (0.4, 1.4)  # less flattens hair that is darkened, more blows up the noise of hair that is lifted
-BEND = 1.4  # ratio of the slopes below and above the median, at most
+BEND = 1.25  # ratio of the slopes below and above the median, at most
 REACH = 0.9  # share of the room towards black and white that the straight pieces may fill
 DARKEST, LIGHTEST = 0.07, 0.996  # OKLab lightness of what is drawn: grays 1 and 254 of 255, so that nothing clips
 LINEAR_RANGE = (1 / 255 / 12.92, 0.991)  # the same levels in linear light
