@@ -147,10 +147,10 @@ def recolor_photo(
     """
     if tips is None:
         return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
-    report(0.0, "Following the strands")
-    position = root_to_tip(photo.rgb, hair.matte)
+    position = root_to_tip(photo.rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
+    shades = shades_between(shade, tips)
     return recolor_along(
-        photo.rgb, hair.tone, shades_between(shade, tips), position, strength, lambda done: report(done, "Recoloring")
+        photo.rgb, hair.tone, shades, position, strength, lambda done: report(0.1 + 0.9 * done, "Recoloring")
     )
 
 

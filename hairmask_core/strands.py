@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -24,10 +26,13 @@ SHADES = 5  # from the roots' to the tips', both included
 STEPS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (2, -1), (1, 2), (1, -2))
 
 
-def root_to_tip(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
+def root_to_tip(
+    rgb: np.ndarray, matte: np.ndarray, report: Callable[[float], None] = lambda fraction: None
+) -> np.ndarray:
     """Position along the strands on every pixel: 0 at the roots, 1 at the tips.
 
     rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. matte: (H, W) float32 hair probability, 0…1.
+    report: called with the fraction done, 0…1; may raise to stop the work.
     Returns (H, W) float32, 0…1; outside the hair as in the nearest hair; all 0 where there is no hair.
 
     Each head of hair is taken to grow from its crown, at its top, so it should be upright in the photo. Position
@@ -40,17 +45,22 @@ def root_to_tip(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
     p = _shrink(matte, DISTANCE_LONG_SIDE)
     if not (p >= 0.5).any():
         return np.zeros((height, width), np.float32)
+    report(0.2)
     tensor = strand_tensor(_shrink(rgb, DIRECTION_LONG_SIDE))
     tensor = cv2.resize(tensor, p.shape[1::-1], interpolation=cv2.INTER_AREA)
     heads = find_heads(p)
     position = np.zeros(p.shape, np.float32)
     for number in range(1, heads.max() + 1):
+        report(0.4 + 0.4 * number / (heads.max() + 1))
         here = (heads == number) & (p >= 0.5)
         way = distances(tensor, p, crown(here))
         longest = max(float(np.quantile(way[here], TIP_QUANTILE)), 1.0)
         position[heads == number] = np.minimum(way[heads == number] / longest, 1)
     position = cv2.GaussianBlur(extend(position, p >= 0.5), (0, 0), BLUR * max(p.shape))
-    return np.clip(cv2.resize(position, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
+    report(0.8)
+    position = cv2.resize(np.clip(position, 0, 1), (width, height), interpolation=cv2.INTER_LINEAR)
+    report(1.0)
+    return position
 
 
 def shades_between(roots: tuple[float, float, float], tips: tuple[float, float, float]) -> list:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hairmask_core.errors import Cancelled
 from hairmask_core.image import Photo
 from hairmask_core.oklab import rgb_to_oklab
 from hairmask_core.pipeline import Hair, recolor_photo
@@ -157,3 +158,23 @@ def test_roots_take_one_shade_and_tips_the_other(dtype):
         alone = recolor(photo.rgb, tone, shade)
         difference = np.abs(dyed[rows].astype(float) - alone[rows])[inside[rows]].mean() / full
         assert difference < 0.02
+
+
+def test_it_can_be_stopped_at_every_report():
+    picture, matte = draw(straight())
+    photo, hair = Photo(picture), Hair(matte, measure_tone(picture.astype(np.float32) / 255, matte), 0.3)
+    said = []
+
+    def report(fraction, text):
+        said.append(fraction)
+        if len(said) == stop_at:
+            raise Cancelled
+
+    stop_at = 0
+    recolor_photo(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
+    count = len(said)
+    assert count >= 6 and said == sorted(said) and said[-1] == 1
+    for stop_at in range(1, count + 1):
+        said.clear()
+        with pytest.raises(Cancelled):
+            recolor_photo(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
