@@ -18,6 +18,7 @@ from .image import Photo, check_writable_name, from_float, read_photo, to_float,
 from .looks import QUALITIES
 from .models import ENGINES, choose_card, find_cards, models_folder
 from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair
+from .recolor import tone_color
 from .session import DEVICES, Session, available_devices, open_session
 from .shades import find_shade, named_shades
 from .texture import STEP
@@ -62,12 +63,17 @@ def mask_command(args) -> int:
 
 
 def recolor_command(args) -> int:
-    shade = find_shade(args.shade)
+    shade = find_shade(args.shade).rgb if args.shade else None
+    tips = find_shade(args.shade_tips).rgb if args.shade_tips else None
     session = start_session(args)
+    shade = shade or shade_of_photo(args.shade_from, session, args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
+        if args.shade_from:
+            for output in outputs.values():
+                check_output(output, [args.shade_from])
         photo, hair = look_for_hair(path, session, args, force=args.force)
-        layer = recolor_photo(photo, hair, shade.rgb, args.strength)
+        layer = recolor_photo(photo, hair, shade, args.strength, tips=tips)
         write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
         if "layer_out" in outputs:
             cover = hair.matte if photo.alpha is None else hair.matte * to_float(photo.alpha)
@@ -189,6 +195,17 @@ def look_for_hair(path: Path, session: Session, args, refined: bool = True, forc
     return photo, hair
 
 
+def shade_of_photo(path: Path, session: Session, args) -> tuple[float, float, float]:
+    """The color of the hair in another photo, sRGB, each 0…1."""
+    try:
+        _, hair = look_for_hair(path, session, args)
+    except NoHairError:
+        raise NoHairError(
+            f"No hair was found in {path}, whose color was to be taken: choose a photo that shows the hair from nearer."
+        ) from None
+    return tone_color(hair.tone)
+
+
 def for_each_photo(args, wanted: dict[str, Path | None], one) -> int:
     """Run `one(photo path, output paths)` on every photo; a photo that fails does not stop the others."""
     plan = plan_outputs(args.photos, wanted, args.out_dir)
@@ -296,14 +313,23 @@ def build_parser() -> argparse.ArgumentParser:
         hairmask recolor portrait.jpg --shade copper -o copper.png
         hairmask recolor portrait.jpg --shade '#7a3422' --strength 0.7 -o auburn.jpg
         hairmask recolor portrait.jpg --shade blue -o blue.png --layer-out layer.png --mask-out mask.png
+        hairmask recolor portrait.jpg --shade-from friend.jpg -o like-hers.png
+        hairmask recolor portrait.jpg --shade dark-brown --shade-tips golden-blond -o ombre.png
         hairmask recolor *.jpg --shade platinum --out-dir platinum
         """,
         name="recolor",
         epilog="shades: " + ", ".join(shade.name for shade in named_shades()),
     )
     add_photos(recolor)
+    wish = recolor.add_mutually_exclusive_group(required=True)
+    wish.add_argument("--shade", metavar="NAME|#rrggbb", help="a named shade (listed below) or any color")
+    wish.add_argument(
+        "--shade-from", type=Path, metavar="PHOTO", help="match the hair in this photo, whose median color is the shade"
+    )
     recolor.add_argument(
-        "--shade", required=True, metavar="NAME|#rrggbb", help="a named shade (listed below) or any color"
+        "--shade-tips",
+        metavar="NAME|#rrggbb",
+        help="the tips get this shade and the roots the other, gradually along the strands (heads upright)",
     )
     recolor.add_argument(
         "--strength", type=share, default=1.0, metavar="0..1", help="how far towards the shade (default 1)"

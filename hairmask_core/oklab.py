@@ -36,8 +36,17 @@ def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
 
 def oklab_to_rgb(lab: np.ndarray) -> np.ndarray:
     """(h, w, 3) float32 OKLab -> float32 sRGB-encoded, clipped to 0…1."""
+    return encode(np.clip(oklab_to_linear(lab), 0, 1))
+
+
+def oklab_to_linear(lab: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 OKLab -> float32 linear sRGB, beyond 0…1 for colors that sRGB cannot show."""
     lms = cv2.transform(lab, LAB_TO_LMS.astype(np.float32))
-    linear = np.clip(cv2.transform(lms * lms * lms, LMS_TO_RGB.astype(np.float32)), 0, 1)
+    return cv2.transform(lms * lms * lms, LMS_TO_RGB.astype(np.float32))
+
+
+def encode(linear: np.ndarray) -> np.ndarray:
+    """sRGB transfer function (IEC 61966-2-1): (h, w, 3) float32 linear light, 0…1 -> float32 sRGB-encoded, 0…1."""
     return np.where(
         linear <= 0.0031308,
         linear * np.float32(12.92),

@@ -10,10 +10,11 @@ import numpy as np
 from .errors import NoHairError
 from .image import Photo, from_float, strips, to_float
 from .looks import QUALITIES, Look, look_closely
-from .recolor import HairTone, measure_tone, recolor
+from .recolor import HairTone, measure_tone, recolor, recolor_along
 from .refine import enlarge, refine
 from .regions import taper
 from .session import Session
+from .strands import root_to_tip, shades_between
 from .texture import STEP, look_by_texture
 
 # `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
@@ -22,6 +23,7 @@ Report = Callable[[float, str], None]
 
 # Less of the photo than this counts as no hair: a head in the far background is larger.
 NO_HAIR_SHARE = 0.0005
+TONE_PIXELS = 1 << 20  # of the photo, from which the hair's tone is measured
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,20 @@ def find_hair(
     """
     looks = find_looks(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
     matte = assemble(photo, looks, refined, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
-    pixels = np.concatenate([look.proxy.reshape(-1, 3) for look in looks])[None]
-    p = np.concatenate([look.coarse.reshape(-1) for look in looks])[None]
     share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
-    return Hair(matte, measure_tone(pixels, p), float(share))
+    return Hair(matte, measure_tone(*sample(photo, matte)), float(share))
+
+
+def sample(photo: Photo, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every so many pixels in both directions, TONE_PIXELS about: (h, w, 3) float32, 0…1, and their probability (h, w).
+
+    What is transparent is no hair.
+    """
+    step = max(1, round((matte.size / TONE_PIXELS) ** 0.5))
+    p = np.ascontiguousarray(matte[::step, ::step])
+    if photo.alpha is not None:
+        p = p * to_float(np.ascontiguousarray(photo.alpha[::step, ::step]))
+    return np.clip(np.nan_to_num(to_float(np.ascontiguousarray(photo.rgb[::step, ::step]))), 0, 1), p
 
 
 def find_looks(
@@ -121,10 +133,25 @@ def require_hair(hair: Hair) -> None:
 
 
 def recolor_photo(
-    photo: Photo, hair: Hair, shade: tuple[float, float, float], strength: float = 1.0, report: Report = no_report
+    photo: Photo,
+    hair: Hair,
+    shade: tuple[float, float, float],
+    strength: float = 1.0,
+    report: Report = no_report,
+    tips: tuple[float, float, float] | None = None,
 ) -> np.ndarray:
-    """The recolored photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`."""
-    return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
+    """The recolored photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor.recolor`.
+
+    tips: the shade of the hair's tips, towards which `shade` then changes from the roots on; see `strands`. Both
+    sRGB-encoded, each 0…1.
+    """
+    if tips is None:
+        return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
+    position = root_to_tip(photo.rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
+    shades = shades_between(shade, tips)
+    return recolor_along(
+        photo.rgb, hair.tone, shades, position, strength, lambda done: report(0.1 + 0.9 * done, "Recoloring")
+    )
 
 
 def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import Image, ImageFilter
 
-from .image import from_float, strips
-from .oklab import LAB_TO_LMS, LMS_TO_RGB, oklab_to_rgb, rgb_to_oklab
+from .image import STRIP_PIXELS, from_float, to_float
+from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, oklab_to_rgb, rgb_to_oklab
 
-CURVE_SIZE = 1024  # entries of the lightness and color curves, over OKLab lightness 0…1
+CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
+MOST_WORKERS = 8  # strips of a photo that are worked on at once: each takes tens of megabytes
+TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit photos go through
+
+# Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
+EXTREMES = (0.01, 0.995)  # quantiles of the hair's lightness between which the curve is straight
+SLOPES = (0.4, 1.4)  # less flattens hair that is darkened, more blows up the noise of hair that is lifted
+BEND = 1.25  # ratio of the slopes below and above the median, at most
+REACH = 0.9  # share of the room towards black and white that the straight pieces may fill
+DARKEST, LIGHTEST = 0.07, 0.996  # OKLab lightness of what is drawn: grays 1 and 254 of 255, so that nothing clips
+LINEAR_RANGE = (1 / 255 / 12.92, 0.991)  # the same levels in linear light
+
+# Color, see `color_curve` and `dye_curves`.
 KEPT_VARIATION = 0.3  # share of the hair's own color variation that stays
 VARIATION_LIMIT = 0.04  # OKLab chroma at which that variation is compressed to half
 
 
 @dataclass(frozen=True)
 class HairTone:
-    """The middle of the hair's color in OKLab: lightness 0…1, a and b about -0.4…0.4."""
+    """The hair's color in OKLab: median lightness 0…1, a and b about -0.4…0.4; low and high are its dark and its
+    bright end, the EXTREMES of its lightness."""
 
     lightness: float
     a: float
     b: float
+    low: float
+    high: float
 
 
 def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
-    """Median OKLab color of the hair.
+    """Median OKLab color of the hair, and the range of its lightness.
 
-    rgb: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability. Pixels with p >= 0.9 count,
-    where skin and background hardly mix in; else those with p >= 0.5; else all (the photo is then
-    recolored as if it were hair).
+    rgb: (h, w, 3) float32 sRGB, 0…1, neither shrunk nor smoothed, which would take the finest highlights away.
+    p: (h, w) float32 hair probability. Pixels with p >= 0.9 count, where skin and background hardly mix in; else those
+    with p >= 0.5; else all (the photo is then recolored as if it were hair).
     """
-    lab = rgb_to_oklab(rgb)
-    values = next((lab[p >= level] for level in (0.9, 0.5) if (p >= level).any()), lab.reshape(-1, 3))
-    return HairTone(*(float(v) for v in np.median(values, axis=0)))
+    colors = next((rgb[p >= level] for level in (0.9, 0.5) if (p >= level).any()), rgb.reshape(-1, 3))
+    lab = rgb_to_oklab(np.ascontiguousarray(colors)[None])[0]
+    lightness, a, b = np.median(lab, axis=0)
+    low, high = np.quantile(lab[:, 0], EXTREMES)
+    return HairTone(float(lightness), float(a), float(b), float(low), float(high))
+
+
+def tone_color(tone: HairTone) -> tuple[float, float, float]:
+    """The hair's median color, sRGB-encoded, each 0…1: as a shade it gives other hair that color."""
+    return tuple(map(float, oklab_to_rgb(np.array([[[tone.lightness, tone.a, tone.b]]], np.float32))[0, 0]))
 
 
 def recolor(
@@ -47,104 +73,226 @@ def recolor(
     """Every pixel recolored as if it were hair of the measured tone dyed in the shade.
 
     rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. tone: of the photo's hair.
-    shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade.
+    shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade; between them
+    (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of range.
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W, 3) of the same dtype. Raises ValueError for a strength outside 0…1.
 
-    Method: in OKLab (Ottosson 2020), lightness goes through a monotone curve that takes the hair's
-    median to the shade's (`lightness_curve`); hue is the shade's; chroma follows lightness
-    (`color_curve`), fading towards white so that specular highlights stay white. A share of the
-    hair's own color variation around its median is kept, so that strands stay apart.
+    Method: in OKLab (Ottosson 2020), see `dye`. It maps each color by itself, so for 8 bits it is computed on a grid of
+    TABLE_SIZE³ colors, between which is interpolated; uint16 and float32 get the formulas themselves.
+    """
+    return recolor_along(rgb, tone, [shade], None, strength, report)
+
+
+def recolor_along(
+    rgb: np.ndarray,
+    tone: HairTone,
+    shades: list[tuple[float, float, float]],
+    position: np.ndarray | None,
+    strength: float = 1.0,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> np.ndarray:
+    """As `recolor`, with a shade that changes over the photo.
+
+    shades: at positions evenly spaced from 0 to 1. position: (H, W) float32, 0…1; each pixel is the linear mixture of
+    its recolorings in the two nearest shades. None stands for 0 everywhere.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it must be between 0 and 1.")
     if strength == 0:
         return rgb.copy()
-    target = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0]
-    lightness = lightness_curve(tone.lightness, float(target[0]))
-    chroma = color_curve(target)
-    height, width = rgb.shape[:2]
-    out = np.empty_like(rgb)
-    for rows in strips(height, width):
-        lab = rgb_to_oklab(rgb[rows])
-        new = _recolor_lab(lab, tone, lightness, chroma)
-        if strength < 1:
-            new = cv2.addWeighted(lab, 1 - strength, new, strength, 0)
-        out[rows] = from_float(oklab_to_rgb(new), rgb.dtype)
-        report(rows.stop / height)
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    with ThreadPoolExecutor(workers) as pool:
+        curves = [dye_curves(tone, shade) for shade in shades]
+        if rgb.dtype == np.uint8:
+            paints = [_table_paint(color_table(one, strength, pool)) for one in curves]
+        else:
+            paints = [functools.partial(_exact_paint, curves=one, strength=strength) for one in curves]
+        out = np.empty_like(rgb)
+
+        def paint(rows: slice) -> None:
+            if position is None:
+                paints[0](rgb[rows], out[rows])
+            else:
+                _mix(rgb[rows], position[rows], paints, out[rows])
+
+        height, width = rgb.shape[:2]
+        step = max(1, min(STRIP_PIXELS // 4 // max(width, 1), -(-height // workers)))
+        rows = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+        try:
+            for done, _ in zip(rows, pool.map(paint, rows)):
+                report(done.stop / height)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return out
 
 
-def _recolor_lab(lab: np.ndarray, tone: HairTone, lightness: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    l, a, b = cv2.split(lab)
-    l = _look_up(lightness, l)
-    variation_a, variation_b = a - np.float32(tone.a), b - np.float32(tone.b)
-    keep = KEPT_VARIATION / (1 + cv2.magnitude(variation_a, variation_b) / VARIATION_LIMIT)
-    return cv2.merge(
-        [l, _look_up(chroma[:, 0], l) + keep * variation_a, _look_up(chroma[:, 1], l) + keep * variation_b]
-    )
+def _table_paint(table: ImageFilter.Color3DLUT) -> Callable[[np.ndarray, np.ndarray], None]:
+    """Paints (h, w, 3) uint8 into another such array."""
+
+    def paint(rgb: np.ndarray, out: np.ndarray) -> None:
+        # Pillow keeps RGB in four bytes a pixel: given that way, nothing is copied, and OpenCV converts it fastest.
+        padded = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
+        size = (rgb.shape[1], rgb.shape[0])
+        painted = Image.frombuffer("RGBX", size, padded, "raw", "RGBX", 0, 1).filter(table)
+        cv2.cvtColor(np.asarray(painted), cv2.COLOR_RGBA2RGB, out)
+
+    return paint
 
 
-def lightness_curve(hair: float, shade: float) -> np.ndarray:
+def _exact_paint(rgb: np.ndarray, out: np.ndarray, curves: np.ndarray, strength: float) -> None:
+    """Paints (h, w, 3) of any dtype into another such array."""
+    out[:] = from_float(dye(to_float(rgb), rgb_to_oklab(rgb), curves, strength), rgb.dtype)
+
+
+def _mix(rgb: np.ndarray, position: np.ndarray, paints: list, out: np.ndarray) -> None:
+    """Paint each pixel by the two paints nearest to its position, and mix them."""
+    place = np.clip(position, 0, 1) * np.float32(len(paints) - 1)
+    result, layer = np.zeros(rgb.shape, np.float32), np.empty_like(rgb)
+    for i, paint in enumerate(paints):
+        weight = 1 - np.abs(place - np.float32(i))
+        if weight.max() > 0:
+            paint(rgb, layer)
+            result += np.maximum(weight, 0)[..., None] * to_float(layer)
+    out[:] = from_float(result, rgb.dtype)
+
+
+def color_table(curves: np.ndarray, strength: float, pool: ThreadPoolExecutor) -> ImageFilter.Color3DLUT:
+    """`dye` on a grid of TABLE_SIZE³ colors, as Pillow's filter that interpolates between them linearly."""
+    rgb, lab = _grid()
+    out = np.empty_like(rgb)
+
+    def fill(rows: slice) -> None:
+        out[rows] = dye(rgb[rows], lab[rows], curves, strength)
+
+    step = 8 * TABLE_SIZE  # of TABLE_SIZE² rows: small enough for a core's cache
+    list(pool.map(fill, [slice(top, top + step) for top in range(0, len(rgb), step)]))
+    return ImageFilter.Color3DLUT(TABLE_SIZE, out.ravel())
+
+
+@functools.cache
+def _grid() -> tuple[np.ndarray, np.ndarray]:
+    """The grid's colors, red varying fastest: sRGB and OKLab, each (TABLE_SIZE², TABLE_SIZE, 3) float32."""
+    levels = np.linspace(0, 1, TABLE_SIZE, dtype=np.float32)
+    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
+    rgb = np.stack([red, green, blue], axis=-1).reshape(TABLE_SIZE**2, TABLE_SIZE, 3)
+    return rgb, rgb_to_oklab(rgb)
+
+
+def dye(rgb: np.ndarray, lab: np.ndarray, curves: np.ndarray, strength: float) -> np.ndarray:
+    """The formulas: colors of hair -> colors of that hair dyed.
+
+    rgb: (h, w, 3) float32, sRGB-encoded. lab: the same in OKLab. curves: of `dye_curves`. strength: 0…1.
+    Returns (h, w, 3) float32, sRGB-encoded; at strength 1 within levels 1 to 254 of 255 in every channel.
+
+    Lightness, a and b go through the curves. A share of what the hair's color differs from the usual at its lightness
+    is kept, large differences less, so that strands stay apart. Where that leaves the gamut, the color moves towards
+    the gray of the same OKLab lightness, in linear light, until it is inside again.
+    """
+    lightness, usual_a, usual_b, new_a, new_b = _look_up(curves, lab[..., 0])
+    vary_a, vary_b = lab[..., 1] - usual_a, lab[..., 2] - usual_b
+    keep = KEPT_VARIATION / (1 + cv2.magnitude(vary_a, vary_b) / VARIATION_LIMIT)
+    linear = oklab_to_linear(cv2.merge([lightness, new_a + keep * vary_a, new_b + keep * vary_b]))
+    gray = lightness * lightness * lightness
+    red, green, blue = cv2.split(linear)
+    above = (cv2.max(cv2.max(red, green), blue) - gray) / (np.float32(LINEAR_RANGE[1]) - gray)
+    below = (gray - cv2.min(cv2.min(red, green), blue)) / (gray - np.float32(LINEAR_RANGE[0]))
+    share = 1 / np.maximum(np.maximum(above, below), 1)
+    dyed = encode(cv2.merge([gray + share * (channel - gray) for channel in (red, green, blue)]))
+    return dyed if strength == 1 else rgb + np.float32(strength) * (dyed - rgb)
+
+
+def dye_curves(tone: HairTone, shade: tuple[float, float, float]) -> np.ndarray:
+    """What becomes of hair of each lightness.
+
+    shade: sRGB-encoded, each 0…1. Returns (5, CURVE_SIZE) float32 over OKLab lightness 0…1 of the hair: new lightness;
+    a and b that this hair usually has; a and b that it gets.
+    """
+    target = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
+    old = np.linspace(0, 1, CURVE_SIZE)
+    new = lightness_curve(tone, float(target[0]))
+    usual = color_curve(np.array([tone.lightness, tone.a, tone.b]), old)
+    dyed = color_curve(target, new)
+    dyed *= fitting_share(np.column_stack([new, dyed]))[:, None]
+    return np.vstack([new, usual.T, dyed.T]).astype(np.float32)
+
+
+def lightness_curve(tone: HairTone, shade: float) -> np.ndarray:
     """Monotone curve over OKLab lightness that takes the hair's median to the shade's lightness.
 
-    hair, shade: OKLab lightness, 0…1. Returns (CURVE_SIZE,) float32: new lightness at inputs 0…1.
+    shade: OKLab lightness, 0…1. Returns (CURVE_SIZE,): new lightness at inputs 0…1, within DARKEST…LIGHTEST.
 
-    The slope at the median lies between an even shift (1) and the multiplication of reflectance
-    (shade / hair): their geometric mean, so that shadows between strands stay deep in both directions
-    and noise in black hair is not blown up. Above the median the curve bends towards white, so that
-    highlights stay highlights. Monotone cubic through three knots (Fritsch, Carlson 1980).
+    Texture is kept where the curve is straight: so it has two straight pieces, from the hair's dark end over its median
+    to its bright end, and bends only beyond, exponentially towards black and white. Their slope lies between an even
+    shift (1) and the multiplication of reflectance (shade / hair), at their geometric mean, as far as there is room:
+    highlights get no nearer to white, shadows no nearer to black, than REACH allows, and stay apart from the middle.
+    Both slopes may differ by BEND only. All that in perceived lightness, in which dark noise does not count for much.
     """
-    hair, shade = min(max(hair, 0.02), 0.98), min(max(shade, 0.02), 0.98)
-    ratio = shade / hair
-    slope = min(max(ratio**0.5, 0.4), 2.0)
-    bottom = max(0.0, shade - slope * hair)
-    top = 1.0 if ratio > 1 else shade + (1 - shade) * 0.8
-    below, above = (shade - bottom) / hair, (top - shade) / (1 - hair)
-    middle = min(slope, 3 * below, 3 * above)
-    knots = ((0.0, bottom, below), (hair, shade, middle), (1.0, top, above))
-    x = np.linspace(0, 1, CURVE_SIZE)
-    curve = np.empty(CURVE_SIZE)
-    for (x0, y0, m0), (x1, y1, m1) in zip(knots, knots[1:]):
-        inside = (x >= x0) & (x <= x1)
-        t, span = (x[inside] - x0) / (x1 - x0), x1 - x0
-        curve[inside] = (
-            (1 + 2 * t) * (1 - t) ** 2 * y0
-            + t * (1 - t) ** 2 * span * m0
-            + t * t * (3 - 2 * t) * y1
-            + t * t * (t - 1) * span * m1
-        )
-    return np.maximum.accumulate(np.clip(curve, 0, 1)).astype(np.float32)
-
-
-def color_curve(shade: np.ndarray) -> np.ndarray:
-    """OKLab a and b over lightness, for hair dyed in one shade.
-
-    shade: OKLab (3,). Returns (CURVE_SIZE, 2) float32 at lightness 0…1: the shade's own a and b at
-    the shade's lightness, fading to 0 at black and at white, and inside the sRGB gamut everywhere.
-    """
-    lightness, a, b = (float(v) for v in shade)
-    l = np.linspace(0, 1, CURVE_SIZE)
-    fade = np.where(
-        l <= lightness,
-        (l / max(lightness, 1e-3)) ** 0.5,
-        (np.clip(1 - l, 0, 1) / max(1 - lightness, 1e-3)) ** 0.5,
+    low, hair, high, bottom, middle, top = perceived(
+        np.array([tone.low, tone.lightness, tone.high, DARKEST, shade, LIGHTEST])
     )
-    # The largest share of that color that sRGB can show at each lightness, by bisection.
-    low, high = np.zeros(CURVE_SIZE), fade
-    for _ in range(20):
-        middle = (low + high) / 2
-        lab = np.stack([l, middle * a, middle * b], axis=1)
-        linear = (lab @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T
-        fits = ((linear >= -1e-6) & (linear <= 1 + 1e-4)).all(axis=1)
+    middle = min(max(middle, bottom + 0.01), top - 0.01)
+    low, high = min(low, hair - 0.01), max(high, hair + 0.01)
+    slope = np.clip((middle / max(hair, 0.01)) ** 0.5, *SLOPES)
+    up = min(slope, REACH * (top - middle) / (high - hair))
+    down = min(slope, REACH * (middle - bottom) / (hair - low))
+    up, down = min(up, BEND * down), min(down, BEND * up)
+    x = perceived(np.linspace(0, 1, CURVE_SIZE))
+    y = middle + np.where(x < hair, down, up) * (x - hair)
+    dark, bright = middle - down * (hair - low) - bottom, top - middle - up * (high - hair)  # room beyond the ends
+    y = np.where(x < low, bottom + dark * np.exp(np.minimum(down * (x - low) / dark, 0)), y)
+    y = np.where(x > high, top - bright * np.exp(np.minimum(up * (high - x) / bright, 0)), y)
+    return unperceived(y)
+
+
+# Perceived lightness: Ottosson 2021, "Okhsv and Okhsl: two new color spaces for color picking", its "toe".
+TOE = (0.206, 0.03, 1.206 / 1.03)
+
+
+def perceived(lightness: np.ndarray) -> np.ndarray:
+    """OKLab lightness 0…1 -> one that runs like CIE L* / 100, which is darker near black."""
+    k1, k2, k3 = TOE
+    shifted = k3 * lightness - k1
+    return 0.5 * (shifted + np.sqrt(shifted**2 + 4 * k2 * k3 * lightness))
+
+
+def unperceived(lightness: np.ndarray) -> np.ndarray:
+    """The inverse of `perceived`."""
+    k1, k2, k3 = TOE
+    return lightness * (lightness + k1) / (k3 * (lightness + k2))
+
+
+def color_curve(color: np.ndarray, lightness: np.ndarray) -> np.ndarray:
+    """OKLab a and b of hair of one color, at other lightnesses than its own.
+
+    color: OKLab (3,). lightness: (n,), 0…1. Returns (n, 2): the color's own a and b at its own lightness, fading to 0
+    at black and at white, slowly at first, so that most of the hair is as colorful as its middle, and specular
+    highlights are white.
+    """
+    own = min(max(float(color[0]), 1e-3), 1 - 1e-3)
+    darker = np.sqrt(np.clip(lightness / own, 0, 1))
+    lighter = 1 - np.clip((lightness - own) / (1 - own), 0, 1) ** 2
+    return (darker * lighter)[:, None] * color[1:]
+
+
+def fitting_share(lab: np.ndarray) -> np.ndarray:
+    """The largest share, 0…1, of each color's a and b that sRGB can show at its lightness, by bisection.
+
+    lab: (n, 3) OKLab. Returns (n,).
+    """
+    low, high = np.zeros(len(lab)), np.ones(len(lab))
+    for step in range(16):
+        middle = high if step == 0 else (low + high) / 2
+        linear = ((lab * np.stack([np.ones(len(lab)), middle, middle], axis=1)) @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T
+        fits = ((linear >= LINEAR_RANGE[0]) & (linear <= LINEAR_RANGE[1])).all(axis=1)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    share = np.where(fits, high, low)
-    return np.stack([share * a, share * b], axis=1).astype(np.float32)
+    return low
 
 
-def _look_up(curve: np.ndarray, l: np.ndarray) -> np.ndarray:
-    """Linear interpolation of a curve over 0…1 at every lightness (h, w) float32."""
-    position = np.clip(l, 0, 1) * np.float32(CURVE_SIZE - 1)
-    index = np.minimum(position.astype(np.int32), CURVE_SIZE - 2)
-    fraction = position - index.astype(np.float32)
-    return curve[index] * (1 - fraction) + curve[index + 1] * fraction
+def _look_up(curves: np.ndarray, lightness: np.ndarray) -> list[np.ndarray]:
+    """Linear interpolation of each curve (n, CURVE_SIZE) at every lightness (h, w) float32; below 0 as 0, NaN too."""
+    place = np.fmin(np.fmax(lightness, 0), 1) * np.float32(CURVE_SIZE - 1)
+    index = np.minimum(place.astype(np.int32), CURVE_SIZE - 2)
+    fraction = place - index.astype(np.float32)
+    return [curve.take(index) + fraction * np.diff(curve).take(index) for curve in curves]

@@ -12,7 +12,9 @@ from PIL import Image
 
 from hairmask_core.cli import build_parser, main
 from hairmask_core.image import Photo, read_photo, to_float
+from hairmask_core.models import choose_card
 from hairmask_core.pipeline import find_hair
+from hairmask_core.session import open_session
 from hairmask_core.shades import named_shades
 
 
@@ -95,6 +97,53 @@ def test_recolor_layer_and_mask_blend_to_the_output(portrait, tmp_path, astronau
     expected = (1 - p) * astronaut + p * layer.rgb
     assert np.abs(read_photo(out).rgb - expected).max() <= 2
     assert np.array_equal(read_photo(out).rgb[400:], astronaut[400:])  # no veil over the rest
+
+
+def test_the_shade_of_another_photo(portrait, tmp_path, astronaut):
+    other = tmp_path / "other.png"
+    main(["recolor", str(portrait), "--shade", "copper", "-o", str(other)])
+    out = tmp_path / "o.png"
+    assert main(["recolor", str(portrait), "--shade-from", str(other), "-o", str(out)]) == 0
+    hair = cv2.erode(
+        (find_hair(Photo(astronaut), open_session(choose_card(), "cpu")).matte > 0.95).astype(np.uint8), None
+    )
+    medians = [np.median(read_photo(path).rgb[hair > 0], axis=0) for path in (out, other, portrait)]
+    assert np.abs(medians[0] - medians[1]).max() <= 12  # matched, though the two masks differ a little
+    assert np.abs(medians[0] - medians[2]).max() > 40  # and not by doing nothing
+
+
+def test_the_shade_of_a_photo_without_hair(portrait, tmp_path, capsys):
+    Image.fromarray(np.full((300, 400, 3), 120, np.uint8)).save(tmp_path / "wall.png")
+    wall, out = tmp_path / "wall.png", tmp_path / "o.png"
+    assert main(["recolor", str(portrait), "--shade-from", str(wall), "-o", str(out)]) == 3
+    assert "wall.png, whose color was to be taken" in one_sentence(capsys) and not out.exists()
+    assert main(["recolor", str(portrait), "--shade-from", str(portrait), "--out-dir", str(tmp_path)]) == 1
+    assert "is the photo itself" in one_sentence(capsys)
+
+
+def test_the_photo_whose_shade_is_taken_is_never_overwritten(portrait, tmp_path, astronaut, capsys):
+    other = tmp_path / "other.png"
+    Image.fromarray(astronaut[:, ::-1]).save(other)
+    before = other.read_bytes()
+    assert main(["recolor", str(portrait), "--shade-from", str(other), "-o", str(other)]) == 1
+    assert "is the photo itself" in one_sentence(capsys) and other.read_bytes() == before
+
+
+def test_tips_of_another_shade(portrait, tmp_path, astronaut):
+    out = tmp_path / "o.png"
+    assert main(["recolor", str(portrait), "--shade", "black", "--shade-tips", "platinum", "-o", str(out)]) == 0
+    matte = find_hair(Photo(astronaut), open_session(choose_card(), "cpu")).matte
+    rows = np.flatnonzero((matte > 0.95).any(axis=1))
+    lightness = cv2.cvtColor(read_photo(out).rgb, cv2.COLOR_RGB2Lab)[..., 0]
+    top, bottom = (np.median(lightness[part][matte[part] > 0.95]) for part in (rows[:12], rows[-12:]))
+    assert top < 80 < 150 < bottom
+
+
+def test_a_shade_or_a_photo_to_take_it_from(portrait, tmp_path, capsys):
+    for wrong in (["--shade", "blue", "--shade-from", str(portrait)], ["--shade-tips", "blue"]):
+        with pytest.raises(SystemExit) as end:
+            main(["recolor", str(portrait), *wrong, "-o", str(tmp_path / "o.png")])
+        assert end.value.code == 2 and "--shade" in capsys.readouterr().err
 
 
 def test_strength_zero_gives_the_photo_back(portrait, tmp_path, astronaut):
