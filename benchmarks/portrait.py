@@ -55,6 +55,7 @@ def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
     request |= {
         "limits": [],
         "shade": shade,
+        "tips": None,
         "strength": 1.0,
         "force": True,
         "model": None,

@@ -17,8 +17,7 @@ from .errors import HairmaskError, NoHairError, PhotoError
 from .image import Photo, check_writable_name, from_float, read_photo, to_float, write_image
 from .looks import QUALITIES
 from .models import ENGINES, choose_card, find_cards, models_folder
-from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair
-from .recolor import tone_color
+from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair, shade_of_hair
 from .session import DEVICES, Session, available_devices, open_session
 from .shades import find_shade, named_shades
 from .texture import STEP
@@ -63,17 +62,18 @@ def mask_command(args) -> int:
 
 
 def recolor_command(args) -> int:
-    shade = find_shade(args.shade).rgb if args.shade else None
+    shade = find_shade(args.shade) if args.shade else None
     tips = find_shade(args.shade_tips).rgb if args.shade_tips else None
     session = start_session(args)
-    shade = shade or shade_of_photo(args.shade_from, session, args)
+    if args.shade_from:
+        shade = shade_of_hair(look_for_hair(args.shade_from, session, args, force=True)[1], args.shade_from)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
         if args.shade_from:
             for output in outputs.values():
                 check_output(output, [args.shade_from])
         photo, hair = look_for_hair(path, session, args, force=args.force)
-        layer = recolor_photo(photo, hair, shade, args.strength, tips=tips)
+        layer = recolor_photo(photo, hair, shade.rgb, args.strength, tips=tips)
         write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
         if "layer_out" in outputs:
             cover = hair.matte if photo.alpha is None else hair.matte * to_float(photo.alpha)
@@ -144,7 +144,8 @@ def info_command(args) -> int:
         print(
             f"    file: {card.path.name}, {card.details.get('megabytes')} MB, {card.details.get('parameters')} parameters"
         )
-        print(f"    mean IoU on validation photos: {ious}")
+        if ious:
+            print(f"    mean IoU on validation photos: {ious}")
         print(f"    training data: {', '.join(card.details.get('training_data', []))}")
         print(f"    terms: {card.details.get('terms')}")
     session = open_session(choose_card(args.model, engine=args.engine), args.device)
@@ -193,17 +194,6 @@ def look_for_hair(path: Path, session: Session, args, refined: bool = True, forc
                 f"No hair was found in {path}: crop closer to the head, or give --force to write the result anyway."
             ) from None
     return photo, hair
-
-
-def shade_of_photo(path: Path, session: Session, args) -> tuple[float, float, float]:
-    """The color of the hair in another photo, sRGB, each 0…1."""
-    try:
-        _, hair = look_for_hair(path, session, args)
-    except NoHairError:
-        raise NoHairError(
-            f"No hair was found in {path}, whose color was to be taken: choose a photo that shows the hair from nearer."
-        ) from None
-    return tone_color(hair.tone)
 
 
 def for_each_photo(args, wanted: dict[str, Path | None], one) -> int:

@@ -6,8 +6,10 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from .dense import LARGEST_STEP
@@ -16,7 +18,7 @@ from .image import Photo, from_float, strips
 from .looks import QUALITIES
 from .models import ENGINES
 from .session import DEVICES
-from .shades import find_shade
+from .shades import Shade, find_shade
 
 PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
 LARGEST_SIDE = 524288  # GIMP's own limit
@@ -27,9 +29,7 @@ def check_request(request: dict, directory: Path) -> dict:
     if request.get("type") != "recolor":
         raise RequestError(f"The worker does not know the request {request.get('type')!r}: update the plug-in.")
     try:
-        shade = request["shade"]
-        if isinstance(shade, list):
-            shade = "#%02x%02x%02x" % tuple(round(255 * min(max(float(v), 0.0), 1.0)) for v in shade)
+        shade, tips = request["shade"], request["tips"]
         wish = {
             "width": int(request["width"]),
             "height": int(request["height"]),
@@ -39,7 +39,8 @@ def check_request(request: dict, directory: Path) -> dict:
             "limits": [exchange_file(directory, name) for name in request["limits"]],
             "layer_out": exchange_file(directory, request["layer_out"]),
             "mask_out": exchange_file(directory, request["mask_out"]),
-            "shade": find_shade(str(shade)),
+            "shade": Path(str(shade["photo"])) if isinstance(shade, dict) else read_shade(shade),
+            "tips": None if tips is None else read_shade(tips),
             "strength": float(request["strength"]),
             "engine": str(request["engine"]),
             "step": int(request["step"]),
@@ -69,6 +70,14 @@ def check_request(request: dict, directory: Path) -> dict:
     return wish
 
 
+def read_shade(said: object) -> Shade:
+    """A SHADE of the protocol. Raises ShadeError, TypeError or ValueError if it is none."""
+    if isinstance(said, list):
+        red, green, blue = (min(max(float(part), 0.0), 1.0) for part in said)
+        said = "#%02x%02x%02x" % tuple(round(255 * part) for part in (red, green, blue))
+    return find_shade(str(said))
+
+
 def exchange_file(directory: Path, name: object) -> Path:
     """The path of a file of a request. Raises RequestError for any name that leads out of the directory."""
     if not isinstance(name, str) or not re.fullmatch(r"exchange-[A-Za-z0-9_-]{1,64}", name):
@@ -78,10 +87,10 @@ def exchange_file(directory: Path, name: object) -> Path:
 
 def read_pixels(path: Path, width: int, height: int, dtype: type) -> Photo:
     """Raw RGBA pixels, row by row -> Photo. Raises RequestError if the file's size is not what the numbers say."""
-    rgba = _map_file(path, (height, width, 4), dtype)
-    alpha = np.array(rgba[..., 3])
+    rgba = _read_file(path, (height, width, 4), dtype)
+    alpha = cv2.extractChannel(rgba, 3)
     opaque = (alpha == alpha.dtype.type(1 if dtype is np.float32 else np.iinfo(dtype).max)).all()
-    rgb = np.ascontiguousarray(rgba[..., :3])
+    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     if dtype is np.float32:  # a layer may hold anything; the pipeline needs numbers
         np.nan_to_num(rgb, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         np.nan_to_num(alpha, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
@@ -91,7 +100,7 @@ def read_pixels(path: Path, width: int, height: int, dtype: type) -> Photo:
 def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
     """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
     for path in limits:
-        matte = matte * np.clip(_map_file(path, matte.shape, np.float32), 0, 1)
+        matte = matte * np.clip(_read_file(path, matte.shape, np.float32), 0, 1)
     return matte
 
 
@@ -105,28 +114,27 @@ def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
 def write_pixels(path: Path, rgb: np.ndarray, alpha: np.ndarray | None, report: Callable[[float], None]) -> None:
     """Recolored RGB with the photo's own alpha -> raw RGBA file, row by row."""
     height, width = rgb.shape[:2]
-    full = rgb.dtype.type(1 if rgb.dtype == np.float32 else np.iinfo(rgb.dtype).max)
     with _create(path) as file:
         for rows in strips(height, width):
-            strip = np.empty((rows.stop - rows.start, width, 4), rgb.dtype)
-            strip[..., :3] = rgb[rows]
-            strip[..., 3] = full if alpha is None else alpha[rows]
+            strip = cv2.cvtColor(rgb[rows], cv2.COLOR_RGB2RGBA)
+            if alpha is not None:
+                cv2.insertChannel(alpha[rows], strip, 3)
             file.write(strip.data)
             report(rows.stop / height)
 
 
-def hash_pixels(photo: Photo, report: Callable[[float, str], None]) -> bytes:
+def hash_pixels(photo: Photo) -> bytes:
     """A digest of size, type and pixels: equal photos have equal hair."""
-    digest = hashlib.blake2b(repr((photo.rgb.shape, photo.rgb.dtype.str, photo.alpha is None)).encode())
-    for rows in strips(photo.height, photo.width):
-        report(0.0, "Reading the layer")
-        digest.update(photo.rgb[rows].data)
-        if photo.alpha is not None:
-            digest.update(photo.alpha[rows].data)
-    return digest.digest()
+    parts = [photo.rgb] if photo.alpha is None else [photo.rgb, photo.alpha]
+    whole = hashlib.blake2b(repr([(part.shape, part.dtype.str) for part in parts]).encode())
+    pieces = [part[rows] for part in parts for rows in strips(photo.height, photo.width)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter's lock alone
+        for digest in pool.map(lambda piece: hashlib.blake2b(piece.data).digest(), pieces):
+            whole.update(digest)
+    return whole.digest()
 
 
-def _map_file(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+def _read_file(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     try:
         size = path.lstat().st_size
         expected = int(np.prod(shape)) * np.dtype(dtype).itemsize

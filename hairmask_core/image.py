@@ -240,7 +240,8 @@ def from_float(values: np.ndarray, dtype) -> np.ndarray:
     dtype = np.dtype(dtype)
     if dtype == np.float32:
         return values
-    return np.clip(np.rint(values * np.float32(FULL_SCALE[dtype])), 0, FULL_SCALE[dtype]).astype(dtype)
+    depth = cv2.CV_8U if dtype == np.uint8 else cv2.CV_16U
+    return cv2.multiply(np.clip(values, 0, 1), FULL_SCALE[dtype], dtype=depth).reshape(values.shape)
 
 
 def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from .errors import NoHairError
 from .image import Photo, from_float, strips, to_float
 from .looks import QUALITIES, Look, look_closely
-from .recolor import HairTone, measure_tone, recolor, recolor_along
+from .recolor import HairTone, measure_tone, recolor, recolor_along, tone_color
 from .refine import enlarge, refine
 from .regions import taper
 from .session import Session
+from .shades import Shade
 from .strands import root_to_tip, shades_between
 from .texture import STEP, look_by_texture
 
@@ -67,7 +69,7 @@ def find_hair(
     `report` raises.
     """
     looks = find_looks(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
-    matte = assemble(photo, looks, refined, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
+    matte = assemble(photo, looks, session, refined, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
     share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
     return Hair(matte, measure_tone(*sample(photo, matte)), float(share))
 
@@ -101,9 +103,14 @@ def find_looks(
 
 
 def assemble(
-    photo: Photo, looks: list[Look], refined: bool = True, report: Callable[[float], None] = no_progress
+    photo: Photo,
+    looks: list[Look],
+    session: Session,
+    refined: bool = True,
+    report: Callable[[float], None] = no_progress,
 ) -> np.ndarray:
     """The matte of the whole photo from its looks: (H, W) float32, 0…1; see `find_hair`."""
+    network = session.matting.run if session.matting else None
     matte = np.zeros((photo.height, photo.width), np.float32)
     area, done = sum(look.region.area for look in looks), 0
     for look in looks:
@@ -113,6 +120,7 @@ def assemble(
             piece = refine(
                 photo.rgb[region.slices],
                 look.coarse,
+                network,
                 lambda part, before=before, share=share: report(before + part * share),
             )
         else:
@@ -130,6 +138,19 @@ def require_hair(hair: Hair) -> None:
         raise NoHairError(
             "No hair was found in this photo: crop closer to the head, or force the result to paint the mask yourself."
         )
+
+
+def shade_of_hair(hair: Hair, path: Path) -> Shade:
+    """The color of the hair that was found in the photo at `path`, as a shade for other hair.
+
+    Raises NoHairError if there is none.
+    """
+    if not hair.found:
+        raise NoHairError(
+            f"No hair was found in {path}, whose color was to be taken: choose a photo that shows the hair from nearer."
+        )
+    name = f"hair of {path.name}"
+    return Shade(name, name, tone_color(hair.tone))
 
 
 def recolor_photo(

@@ -1,11 +1,11 @@
 """What client and worker say to each other: length-prefixed JSON messages.
 
-Protocol 3. A connection carries one request. Every message is a 4-byte big-endian length and that
+Protocol 4. A connection carries one request. Every message is a 4-byte big-endian length and that
 many bytes of UTF-8 JSON, an object with a "type". Client and worker say hello; then the client asks:
 
     {"type": "recolor", "width": W, "height": H, "format": "u8" | "u16" | "float",
      "pixels": FILE, "limits": [FILE, ...], "mask_format": "u8" | "float",
-     "shade": NAME or "#rrggbb" or [r, g, b], "strength": 0…1, "force": bool,
+     "shade": SHADE or {"photo": PATH}, "tips": SHADE or null, "strength": 0…1, "force": bool,
      "engine": "whole" | "texture", "model": NAME or null, "device": "auto" | "cpu" | …,
      "quality": "fast" | "best", "step": 1…35,
      "layer_out": FILE, "mask_out": FILE}
@@ -13,6 +13,7 @@ many bytes of UTF-8 JSON, an object with a "type". Client and worker say hello; 
 
 and the worker answers with any number of {"type": "progress", "fraction", "text"} and then one
 {"type": "result", "device", "notices", "shade", "share"} or {"type": "error", "kind", "message"}.
+A SHADE is a NAME, "#rrggbb", or [r, g, b] in sRGB, each 0…1; {"photo": PATH} means the hair in that photo.
 FILEs are names in the private directory that also holds the socket: raw RGBA pixels in (`format`),
 raw masks of float32 that limit the matte, raw RGBA pixels and the raw mask out. A client keeps its
 connection open until it has read the results; closing it earlier cancels the request. Once it is
@@ -27,7 +28,7 @@ import struct
 
 from .errors import RequestError
 
-PROTOCOL = 3
+PROTOCOL = 4
 LARGEST_MESSAGE = 1 << 20
 
 

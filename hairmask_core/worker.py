@@ -30,11 +30,12 @@ from .exchange import (
     write_mask,
     write_pixels,
 )
-from .image import Photo
+from .image import Photo, read_photo
 from .models import choose_card
-from .pipeline import Hair, find_hair, recolor_photo, require_hair
+from .pipeline import Hair, find_hair, recolor_photo, require_hair, shade_of_hair
 from .protocol import PROTOCOL, receive_message, send_message
 from .session import Session, open_session
+from .shades import Shade
 
 IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
@@ -172,11 +173,18 @@ class Desk:
             require_hair(hair)
         matte = limit_matte(hair.matte, wish["limits"])
         write_mask(wish["mask_out"], matte, wish["mask_format"])
+        shade, tips = self._find_shade(session, wish, lambda done, text: report(0.6, text)), wish["tips"]
         recolored = recolor_photo(
-            photo, hair, wish["shade"].rgb, wish["strength"], lambda done, text: report(0.6 + 0.35 * done, text)
+            photo,
+            hair,
+            shade.rgb,
+            wish["strength"],
+            lambda done, text: report(0.6 + 0.35 * done, text),
+            tips.rgb if tips else None,
         )
         write_pixels(wish["layer_out"], recolored, photo.alpha, lambda done: report(0.95 + 0.05 * done, "Recoloring"))
-        return {"device": session.device, "notices": session.notices, "shade": wish["shade"].name, "share": hair.share}
+        name = f"{shade.name} to {tips.name}" if tips else shade.name
+        return {"device": session.device, "notices": session.notices, "shade": name, "share": hair.share}
 
     def _session(self, engine: str, model: str | None, device: str) -> Session:
         card = choose_card(model, engine=engine)
@@ -184,8 +192,14 @@ class Desk:
             self.sessions[card.name, device] = open_session(card, device)
         return self.sessions[card.name, device]
 
+    def _find_shade(self, session: Session, wish: dict, report: Callable[[float, str], None]) -> Shade:
+        shade = wish["shade"]
+        if isinstance(shade, Shade):
+            return shade
+        return shade_of_hair(self._find_hair(read_photo(shade), session, wish, report), shade)
+
     def _find_hair(self, photo: Photo, session: Session, wish: dict, report: Callable[[float, str], None]) -> Hair:
-        key = (hash_pixels(photo, report), session.card.sha256, session.device, wish["quality"], wish["step"])
+        key = (hash_pixels(photo), session.card.sha256, session.device, wish["quality"], wish["step"])
         if key in self.hair:
             self.hair.move_to_end(key)
             return self.hair[key]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hairmask_core import __version__
-from hairmask_core.image import Photo
-from hairmask_core.pipeline import find_hair, recolor_photo
+from hairmask_core.image import Photo, read_photo
+from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair
 from hairmask_core.shades import find_shade
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -44,6 +45,7 @@ def make_request(directory, rgba, **changes):
     request |= {
         "limits": [],
         "shade": "copper",
+        "tips": None,
         "strength": 1.0,
         "device": "cpu",
         "force": False,
@@ -95,6 +97,18 @@ def test_answer_equals_the_pipeline(directory, astronaut, session):
     assert (layer[..., 3] == 255).all()
     np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(hair.matte * 255))
     assert result["device"] == "cpu" and result["shade"] == "blue" and result["notices"] == []
+
+
+def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astronaut, session, tmp_path):
+    photo, other = Photo(astronaut), tmp_path / "other photo.png"
+    hair = find_hair(photo, session)
+    Image.fromarray(blend(astronaut, recolor_photo(photo, hair, find_shade("blue").rgb), hair.matte)).save(other)
+    request = make_request(directory, with_alpha(astronaut), shade={"photo": str(other)}, tips=[1, 0.5, 0])
+    result, layer, _ = ask(directory, request)
+    assert result["shade"] == "hair of other photo.png to #ff8000"
+    shade = shade_of_hair(find_hair(read_photo(other), session), other)
+    expected = recolor_photo(photo, hair, shade.rgb, tips=find_shade("#ff8000").rgb)
+    np.testing.assert_array_equal(np.frombuffer(layer, np.uint8).reshape(512, 512, 4)[..., :3], expected)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -294,6 +308,9 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
     ("changes", "says"),
     [
         ({"shade": "coper"}, "nearest is 'copper'"),
+        ({"shade": [1, 0.5]}, "incomplete or malformed"),
+        ({"shade": {"photo": "/no/such photo.jpg"}}, "/no/such photo.jpg does not exist"),
+        ({"tips": "coper"}, "nearest is 'copper'"),
         ({"device": "abacus"}, "There is no device 'abacus'"),
         ({"engine": "steam"}, "There is no engine 'steam': choose one of whole, texture"),
         ({"step": 36}, "A step of 36 is not possible: give a whole number from 1 to 35"),

@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import worker_client  # noqa: E402
 
 PROCEDURE = "python-fu-hair-recolor"
-CUSTOM = "custom"
+CUSTOM, FOREGROUND, BACKGROUND, PHOTO, SAME = "custom", "foreground", "background", "photo", "same"  # for named shades
+SWATCH = 28, 14  # width and height of the color beside a shade's name, pixels
 DEVICES = (
     ("auto", "Automatic"),
     ("cpu", "Processor (CPU)"),
@@ -69,9 +70,15 @@ class HairRecolor(Gimp.PlugIn):
         )
         procedure.set_attribution("Hair Recolor contributors", "GPL-3.0-or-later", "2026")
         shades = Gimp.Choice.new()
+        tips = Gimp.Choice.new()
+        tips.add(SAME, 0, "As the rest", "one shade from the roots to the tips")
         for number, shade in enumerate(read_shades()):
             shades.add(shade["name"], number, shade["label"], shade["description"])
+            tips.add(shade["name"], number + 1, shade["label"], shade["description"])
         shades.add(CUSTOM, 1000, "Custom color", "the color chosen below")
+        shades.add(FOREGROUND, 1001, "Foreground color", "GIMP's foreground color")
+        shades.add(PHOTO, 1002, "Hair of another photo", "the hair in the photo chosen below")
+        tips.add(BACKGROUND, 1001, "Background color", "GIMP's background color")
         models = Gimp.Choice.new()
         known = read_models()
         for number, model in enumerate(known):
@@ -91,6 +98,16 @@ class HairRecolor(Gimp.PlugIn):
         procedure.add_color_argument(
             "color", "C_ustom color", "Used when the shade is Custom color", False, copper, flags
         )
+        procedure.add_file_argument(
+            "photo",
+            "_Photo",
+            "Used when the shade is Hair of another photo",
+            Gimp.FileChooserAction.OPEN,
+            True,
+            None,
+            flags,
+        )
+        procedure.add_choice_argument("tips", "_Tips", "Another color towards the tips of the hair", tips, SAME, flags)
         procedure.add_double_argument(
             "strength", "S_trength", "How far towards the shade, 0 to 1", 0.0, 1.0, 1.0, flags
         )
@@ -190,12 +207,18 @@ def ask_user(procedure, config):
     GimpUi.init(PROCEDURE)
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Recolor Hair")
     dialog.get_scale_entry("strength", 100.0)  # shown in percent
-    dialog.fill(["shade", "color", "strength", "method", "step", "quality", "model", "device", "force"])
-    widgets = {name: dialog.get_widget(name, GObject.TYPE_NONE) for name in ("color", "step", "quality", "model")}
+    dialog.fill(
+        ["shade", "color", "photo", "tips", "strength", "method", "step", "quality", "model", "device", "force"]
+    )
+    names = ("color", "photo", "step", "quality", "model")
+    widgets = {name: dialog.get_widget(name, GObject.TYPE_NONE) for name in names}
+    for name in ("shade", "tips"):
+        show_swatches(dialog.get_widget(name, GObject.TYPE_NONE).get_widget())
 
     def update(*_):
         whole = config.get_property("method") == "whole"
         widgets["color"].set_sensitive(config.get_property("shade") == CUSTOM)
+        widgets["photo"].set_sensitive(config.get_property("shade") == PHOTO)
         widgets["step"].set_sensitive(not whole)
         widgets["quality"].set_sensitive(whole)
         widgets["model"].set_sensitive(whole)
@@ -206,6 +229,29 @@ def ask_user(procedure, config):
     agreed = dialog.run()
     dialog.destroy()
     return agreed
+
+
+def show_swatches(combo):
+    """Draw each shade's color before its name in the drop-down list."""
+    gi.require_version("Gtk", "3.0")
+    from gi.repository import GdkPixbuf, Gtk
+
+    colors = {shade["name"]: shade["color"] for shade in read_shades()}
+    colors[FOREGROUND], colors[BACKGROUND] = (
+        "#%02x%02x%02x" % tuple(round(255 * min(max(part, 0.0), 1.0)) for part in encode(color))
+        for color in (Gimp.context_get_foreground(), Gimp.context_get_background())
+    )
+
+    def draw(layout, cell, model, place):
+        swatch = GdkPixbuf.Pixbuf.new(GdkPixbuf.Colorspace.RGB, True, 8, *SWATCH)
+        color = colors.get(model.get_value(place, 0))
+        swatch.fill(int(color[1:] + "ff", 16) if color else 0)
+        cell.set_property("pixbuf", swatch)
+
+    cell = Gtk.CellRendererPixbuf.new()
+    combo.pack_start(cell, False)
+    combo.reorder(cell, 0)
+    combo.set_cell_data_func(cell, draw)
 
 
 def recolor_layer(image, layer, config, settings):
@@ -228,6 +274,7 @@ def recolor_layer(image, layer, config, settings):
             "format": transport["type"],
             "mask_format": transport["mask_type"],
             "shade": chosen_shade(config),
+            "tips": chosen_tips(config),
             "strength": config.get_property("strength"),
             "engine": config.get_property("method"),
             "step": config.get_property("step"),
@@ -244,7 +291,8 @@ def recolor_layer(image, layer, config, settings):
             Gimp.progress_update(READ_SHARE + WORK_SHARE * fraction)
 
         def on_result(result):
-            add_masked_layer(image, layer, f"Hair recolor ({result['shade']})", transport, files)
+            unchanged = config.get_property("strength") == 0
+            add_masked_layer(image, layer, f"Hair recolor ({result['shade']})", transport, files, unchanged)
             return result
 
         Gimp.progress_set_text("Looking for hair")  # the first time, the worker has to start
@@ -259,15 +307,34 @@ def recolor_layer(image, layer, config, settings):
 
 
 def chosen_shade(config):
-    """The shade's name, or the custom color as sRGB [r, g, b], each 0…1."""
+    """The shade's name; a color as sRGB [r, g, b], each 0…1; or {"photo": path} for the hair of that photo."""
     shade = config.get_property("shade")
+    if shade == FOREGROUND:
+        return encode(Gimp.context_get_foreground())
+    if shade == PHOTO:
+        photo = config.get_property("photo")
+        if photo is None or photo.get_path() is None:
+            raise Problem("The shade is that of another photo, but no photo is given: choose its file as well.")
+        return {"photo": photo.get_path()}
     if shade != CUSTOM:
         return shade
-    encoded = config.get_property("color").get_bytes(Babl.format("R'G'B'A float"))
-    red, green, blue, alpha = struct.unpack("4f", encoded.get_data())
-    if alpha == 0:  # what GIMP passes on where a script has not set the color
+    color = config.get_property("color")
+    if color.get_rgba()[3] == 0:  # what GIMP passes on where a script has not set the color
         raise Problem("The shade is custom, but no color is given: set the argument color as well.")
-    return [red, green, blue]
+    return encode(color)
+
+
+def chosen_tips(config):
+    """As `chosen_shade`, or None where the tips get the same shade as the rest."""
+    tips = config.get_property("tips")
+    if tips == BACKGROUND:
+        return encode(Gimp.context_get_background())
+    return None if tips == SAME else tips
+
+
+def encode(color):
+    """A GeglColor as sRGB [r, g, b], each 0…1 where sRGB can show it."""
+    return list(struct.unpack("3f", color.get_bytes(Babl.format("R'G'B' float")).get_data()))
 
 
 def chosen_model(config):
@@ -332,9 +399,10 @@ def write_buffer(drawable, pixel_format, path, progress):
     drawable.update(0, 0, width, height)
 
 
-def add_masked_layer(image, source, name, transport, files):
+def add_masked_layer(image, source, name, transport, files, unchanged):
     """Add the recolored layer with its mask above the source: same size, place and group; one undo step.
 
+    unchanged: the layer gets the source's own pixels, which have not been through any conversion then.
     Layer and mask are filled before they join the image, so that a cancel leaves no half-made layer.
     """
     done = READ_SHARE + WORK_SHARE
@@ -346,7 +414,11 @@ def add_masked_layer(image, source, name, transport, files):
     layer.set_visible(source.get_visible())
     _, left, top = source.get_offsets()
     layer.set_offsets(left, top)  # before it joins: in a group of locked position it could not move any more
-    write_buffer(layer, transport["pixels"], files["layer_out"], (done, 0.95))
+    if unchanged:
+        whole = Gegl.Rectangle.new(0, 0, width, height)
+        source.get_buffer().copy(whole, Gegl.AbyssPolicy.NONE, layer.get_buffer(), whole)
+    else:
+        write_buffer(layer, transport["pixels"], files["layer_out"], (done, 0.95))
     mask = layer.create_mask(Gimp.AddMaskType.BLACK)
     write_buffer(mask, transport["mask"], files["mask_out"], (0.95, 1.0))
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PROTOCOL = 3
+PROTOCOL = 4
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
 LONGEST_SOCKET_PATH = 100  # the system's limit is 104 or 108 bytes
 
