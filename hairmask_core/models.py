@@ -23,11 +23,12 @@ class ModelCard:
     """What is known of one model.
 
     name: how the user calls it. task: "whole-image" (proxy photo in, probability map out) or "patch" (window in,
-    probability of its center pixel out; see `dense`).
+    probability of its center pixel out; see `dense`) or "matting" (see `matting`).
     path: the ONNX file. sha256: of that file, lower-case hex. default: used when none is named.
     long_side: working scale, pixels. multiple: input sides are multiples of this.
     mean, scale: the network sees (rgb - mean) * scale, rgb in 0…1, layout NCHW, float32.
     details: the whole card as written, for people (training data, licence, accuracy …).
+    matting: the card of the network that refines the map's outline (`refine.refine`), if this one names one.
     For "patch" only: window: its side, pixels; stride: pixels between the windows that the network sees in a larger
     piece; multiplications: needed for one window ("window"), and for one pixel of a large piece as it is ("strided")
     and with dilations ("dilated"); dense: the card of the same network with dilations in place of strides; coarser:
@@ -46,6 +47,7 @@ class ModelCard:
     mean: float
     scale: float
     details: dict
+    matting: ModelCard | None = None
     window: int = 1
     stride: int = 1
     multiplications: dict[str, float] | None = None
@@ -85,6 +87,7 @@ def read_card(path: Path) -> ModelCard:
             mean=float(wants["mean"]),
             scale=float(wants["scale"]),
             details=details,
+            matting=read_card(path.parent / f"{details['matting']}.json") if "matting" in details else None,
         )
         if card.task != "patch":
             return card
@@ -97,7 +100,7 @@ def _read_parts(card: ModelCard, details: dict, folder: Path) -> ModelCard:
     """What only a patch classifier's card has."""
 
     def part(said: dict, **changes) -> ModelCard:
-        return replace(card, path=folder / str(said["file"]), sha256=str(said["sha256"]), **changes)
+        return replace(card, matting=None, path=folder / str(said["file"]), sha256=str(said["sha256"]), **changes)
 
     card = replace(
         card,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .image import strips, to_float
+from .image import FULL_SCALE, strips, to_float
+from .matting import matting_coefficients
 from .oklab import rgb_to_oklab
 
 WORK_LONG_SIDE = 1536  # the filter's coefficients are fitted at this scale, then applied at full resolution
@@ -18,6 +19,7 @@ UNCERTAIN = (0.05, 0.95)  # between these the pixel-level classifier decides
 SURE = 0.9  # from here on, and below 1 - SURE, a photo's own pixels tell what its hair and the rest look like
 COLOR_BINS = 16  # along each axis of OKLab
 FEATURES = 21  # of a pixel
+GUESSED = 0.5  # share of the time until the coefficients are there
 CLASSIFIED_AT_ONCE = 1 << 15  # pixels; a tenth of a second at most, after which the work can be cancelled
 HAZE = 0.05  # probabilities within this of 0 and 1 become exactly 0 and 1, so that no veil covers the photo
 
@@ -112,11 +114,13 @@ def reclassify(
 def refine(
     rgb: np.ndarray,
     coarse: np.ndarray,
+    network: Callable[[np.ndarray], np.ndarray] | None = None,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> np.ndarray:
     """Matte whose outline follows the photo's own edges.
 
     rgb: (H, W, 3) uint8, uint16 or float32 (0…1), the guide. coarse: (h, w) float32 in 0…1, any size.
+    network: for `matting_coefficients`; without, the guided filter takes its place.
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
 
@@ -130,15 +134,19 @@ def refine(
     guide = np.clip(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), 0, 1)
     target = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
     radius = max(1, round(RADIUS * max(size) / max(coarse.shape)))
-    coefficients = guided_filter_coefficients(guide, target, radius, EPSILON)
+    if network:
+        coefficients = matting_coefficients(guide, target, network, lambda done: report(GUESSED * done))
+    else:
+        coefficients = guided_filter_coefficients(guide, target, radius, EPSILON)
 
     matte = np.empty((height, width), np.float32)
     for rows in strips(height, width):
         here = _enlarge_rows(coefficients, rows, height, width)
-        strip = np.clip(to_float(rgb[rows]), 0, 1)
-        value = cv2.transform(cv2.multiply(here[..., :3], strip), np.ones((1, 3), np.float32))
-        matte[rows] = clear_haze(value.reshape(strip.shape[:2]) + here[..., 3])
-        report(rows.stop / height)
+        strip = np.clip(rgb[rows], 0, 1) if rgb.dtype == np.float32 else rgb[rows]
+        colors = cv2.cvtColor(strip, cv2.COLOR_RGB2RGBA)  # the constant's factor is the full alpha
+        parts = cv2.multiply(here, colors, scale=1 / FULL_SCALE[rgb.dtype], dtype=cv2.CV_32F)
+        matte[rows] = clear_haze(cv2.transform(parts, np.ones((1, 4), np.float32)).reshape(strip.shape[:2]))
+        report(GUESSED + (1 - GUESSED) * rows.stop / height)
     return matte
 
 

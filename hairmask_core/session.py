@@ -25,7 +25,7 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 DEVICES = ("auto", *PROVIDERS)
-PARTS = ("dense", "coarser", "pixels")  # of a patch classifier's card, each a network of its own
+PARTS = ("matting", "dense", "coarser", "pixels")  # of a card, each a network of its own
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Session:
     """A loaded model on a device that was seen to run it.
 
     device: key of PROVIDERS. notices: sentences for the user, one for each device that was passed over.
-    dense, coarser, pixels: of a patch classifier, the other networks of its card; they share the notices.
+    matting, dense, coarser, pixels: the other networks of its card, where it names them; they share the notices.
     """
 
     card: ModelCard
@@ -41,6 +41,7 @@ class Session:
     device: str
     runtime: ort.InferenceSession
     notices: list[str] = field(default_factory=list)
+    matting: Session | None = None
     dense: Session | None = None
     coarser: Session | None = None
     pixels: Session | None = None
@@ -125,7 +126,7 @@ def _start(weights: bytes, device: str) -> ort.InferenceSession:
 
 def _warm_up(runtime: ort.InferenceSession, card: ModelCard) -> None:
     wanted, side = runtime.get_inputs()[0], card.smallest_side
-    shape = (1, wanted.shape[1]) if card.task == "pixel" else (1, 3, side, side)
+    shape = (1, wanted.shape[1]) if card.task == "pixel" else (1, wanted.shape[1], side, side)
     runtime.run(None, {wanted.name: np.zeros(shape, np.float32)})
 
 

@@ -57,7 +57,7 @@ def test_no_model_for_an_engine(own_models):
         choose_card()
 
 
-@pytest.mark.parametrize("which", ["", "dense", "coarser", "coarser.dense", "pixels"])
+@pytest.mark.parametrize("which", ["", "dense", "coarser", "coarser.dense", "pixels", "matting"])
 def test_a_patch_classifier_needs_all_its_graphs(own_models, which):
     card = choose_card(engine="texture")
     part = attrgetter(which)(card) if which else card
@@ -74,6 +74,19 @@ def test_a_patch_classifiers_card_says_what_a_dense_map_needs(classifier):
     assert card.multiplications["window"] > 50 * card.multiplications["dilated"]
     assert card.multiplications["dilated"] > card.multiplications["strided"]
     assert choose_card().dense is None
+
+
+def test_the_network_that_refines_is_another_card(own_models, session):
+    card = choose_card()
+    assert (
+        card.matting.name == card.details["matting"] and card.matting.task == "matting" and card.matting.matting is None
+    )
+    assert session.matting.card == choose_card(folder=session.card.path.parent).matting
+    free = next(card for card in find_cards() if card.name.endswith("-free"))
+    assert free.matting is None and open_session(free, "cpu").matting is None
+    (own_models / f"{card.matting.name}.json").unlink()
+    with pytest.raises(ModelError, match="cannot be used"):
+        choose_card()
 
 
 def test_damaged_card(own_models):

@@ -94,7 +94,7 @@ def test_report_can_stop_the_work(astronaut):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        refine(astronaut, np.zeros((32, 32), np.float32), stop)
+        refine(astronaut, np.zeros((32, 32), np.float32), report=stop)
 
 
 # The stages that improve a texture map

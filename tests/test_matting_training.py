@@ -1,0 +1,108 @@
+"""What the matting network learns from, and that it learns."""
+
+import json
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from hairmask_core.matting import FEATURES, TILE, describe
+from hairmask_core.models import read_card
+from hairmask_core.session import open_session
+from models.training import matting
+from models.training.pieces import FACTORS, GUIDE_SIDE, draw_piece
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return [draw_piece(seed) for seed in (0, 3)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, astronaut):
+    """A training photo with hair and one without."""
+    root = tmp_path_factory.mktemp("data")
+    mask = np.zeros((512, 512), np.uint8)
+    mask[20:200, 150:330] = 255
+    for name, hair in (("figaro1k", mask), ("things", np.zeros_like(mask))):
+        for part, picture, kind in (("images", astronaut[..., ::-1], "jpg"), ("masks", hair, "png")):
+            (root / name / part).mkdir(parents=True)
+            cv2.imwrite(str(root / name / part / f"a.{kind}"), picture)
+    return root
+
+
+def test_pieces_are_the_same_every_time_and_fit_their_picture(pieces):
+    again = draw_piece(3)
+    for name, value in vars(pieces[1]).items():
+        np.testing.assert_array_equal(getattr(again, name), value)
+    for piece in pieces:
+        assert len(piece.alpha) in {round(GUIDE_SIDE * factor) for factor in FACTORS}
+        assert piece.color.shape == (*piece.alpha.shape, 3)
+        assert (piece.color.astype(int) <= piece.alpha[..., None].astype(int) + 1).all()  # times alpha
+        # The piece lies where the alpha of the whole picture says the same, blurred.
+        there = matting.cut_map(piece.small, piece.place, 24)
+        here = cv2.resize(piece.alpha, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
+        assert np.corrcoef(there.ravel(), here.ravel())[0, 1] > 0.9
+
+
+def test_a_sample_is_the_piece_over_the_background(pieces):
+    rng = np.random.default_rng(2)
+    rgb, guide, p, alpha = matting.compose(pieces[0], np.full((300, 300, 3), 128, np.uint8), rng)
+    side = len(pieces[0].alpha)
+    assert rgb.shape == (side, side, 3) and alpha.shape == (side, side) and rgb.dtype == np.float32
+    assert guide.shape == (GUIDE_SIDE, GUIDE_SIDE, 3) and p.shape == (GUIDE_SIDE, GUIDE_SIDE)
+    assert 0 <= rgb.min() and rgb.max() <= 1 and 0 <= p.min() and p.max() <= 1
+    small = cv2.resize(alpha, (24, 24), interpolation=cv2.INTER_AREA).ravel()
+    assert np.corrcoef(small, cv2.resize(p, (24, 24), interpolation=cv2.INTER_AREA).ravel())[0, 1] > 0.6
+
+
+def test_colors_nearby_tell_hair_from_the_rest():
+    """Strands of one color before another, whose map only knows the outer parts."""
+    alpha = np.zeros((160, 160), np.float32)
+    alpha[:, :60], alpha[::2, 60:100] = 1, 1
+    hair, rest = np.float32([0.3, 0.2, 0.1]), np.float32([0.7, 0.8, 0.9])
+    guide = alpha[..., None] * hair + (1 - alpha[..., None]) * rest
+    p = np.tile(np.clip(np.linspace(1.5, -0.5, 160, dtype=np.float32), 0, 1), (160, 1))
+    x = describe(guide, p)
+    assert x.shape == (160, 160, FEATURES) and x.dtype == np.float32
+    np.testing.assert_array_equal(x[..., :4], np.dstack([guide, p]))
+    assert np.abs(x[..., 4] - alpha)[:, 60:100].max() < 0.1
+    np.testing.assert_allclose(x[:, 60:100, 5], np.square(hair - rest).sum(), rtol=0.25)
+    for value in (0.0, 0.5, 1.0):  # where there is only one of both, or neither
+        assert np.isfinite(describe(guide[:3, :5], np.full((3, 5), value, np.float32))).all()
+
+
+def test_the_network_starts_from_the_guess_and_learns(pieces, data, tmp_path, monkeypatch):
+    for name, value in {"BATCH": 2, "BACKGROUNDS": {"things": 1}, "REAL": {"figaro1k": 1}}.items():
+        monkeypatch.setattr(matting, name, value)
+    path = matting.train(data, pieces, tmp_path, 2)
+    begun = path.read_bytes()
+    assert matting.train(data, pieces, tmp_path, 2) == path and path.read_bytes() == begun  # done is done
+    matting.train(data, pieces, tmp_path, 3)
+    saved = torch.load(path, weights_only=True)
+    assert saved["step"] == 3
+
+    network = matting.MattingNet()
+    x = torch.rand(1, FEATURES, TILE, TILE)
+    rgb = x[:, :3]
+    untrained = matting.apply_linear(network(x), rgb)
+    torch.testing.assert_close(untrained, ((x[:, 3:4] + x[:, 4:5]) / 2).clamp(0.01, 0.99), atol=1e-4, rtol=0)
+    network.load_state_dict(saved["average"])
+    assert (matting.apply_linear(network(x), rgb) - untrained).abs().max() > 1e-4
+
+    matting.write_model(network, 3, len(pieces), tmp_path)
+    card = read_card(tmp_path / f"{matting.NAME}.json")
+    assert card.task == "matting" and json.loads((tmp_path / f"{matting.NAME}.json").read_text())["parameters"] > 3e5
+    session = open_session(card, "cpu")
+    assert isinstance(session.runtime, ort.InferenceSession)
+    with torch.no_grad():
+        np.testing.assert_allclose(session.run(x.numpy()), network(x).numpy(), atol=2e-3)
+
+
+def test_the_loss_is_least_at_the_truth(pieces):
+    alpha = torch.from_numpy(pieces[0].alpha.astype(np.float32) / 255)[None, None]
+    for is_real in (False, True):
+        assert matting.loss_of(alpha, alpha, is_real).item() < 1e-6
+        assert matting.loss_of(alpha * 0.8, alpha, is_real) > matting.loss_of(alpha * 0.95, alpha, is_real) > 1e-3
