@@ -277,7 +277,7 @@ def self_check(python, version):
         bytes((x * 4, y * 4, 96, 255)[c] for y in range(side) for x in range(side) for c in range(4))
     )
     request = {"type": "recolor", "width": side, "height": side, "format": "u8", "mask_format": "u8", "limits": []}
-    request.update({"shade": "copper", "strength": 1.0, "force": True})
+    request.update({"shade": "copper", "tips": None, "strength": 1.0, "force": True})
     request.update({"engine": "whole", "model": None, "quality": "fast", "step": 2, "device": "auto"})
     request.update({name: path.name for name, path in files.items()})
 

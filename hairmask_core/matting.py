@@ -20,7 +20,7 @@ AROUND = ((13, 1.0), (49, 0.05), (193, 0.002))  # sides of the neighbourhoods th
 NOISE = 0.01  # squared distance of two colors below which they count as one
 CERTAIN = 0.02  # probabilities within this of 0 or of 1 are left as they are …
 REACH = 44  # … unless an uncertain one is within so many pixels of the guide
-KEPT = 65  # pixels of the guide; over squares of that side the matte has as much hair as the map, at least
+KEPT = 41  # pixels of the guide; over squares of that side the matte has as much hair as the map, at least
 
 
 def matting_coefficients(
@@ -70,8 +70,8 @@ def lacking(guide: np.ndarray, p: np.ndarray, coefficients: np.ndarray) -> np.nd
     """
     ones = np.ones((1, 3), np.float32)
     alpha = cv2.transform(coefficients[..., :3] * guide, ones).reshape(p.shape) + coefficients[..., 3]
-    missing = cv2.blur(p - np.clip(alpha, 0, 1), (KEPT, KEPT), borderType=cv2.BORDER_REFLECT_101)
-    return np.maximum(missing, 0) * p
+    here, found = (cv2.blur(x, (KEPT, KEPT), borderType=cv2.BORDER_REFLECT_101) for x in (p, np.clip(alpha, 0, 1)))
+    return np.maximum(1 - found / np.maximum(here, 1e-3), 0) * p
 
 
 def uncertain_share(p: np.ndarray) -> np.ndarray:

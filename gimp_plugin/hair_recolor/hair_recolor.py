@@ -248,7 +248,7 @@ def show_swatches(combo):
         swatch.fill(int(color[1:] + "ff", 16) if color else 0)
         cell.set_property("pixbuf", swatch)
 
-    cell = Gtk.CellRendererPixbuf.new()
+    cell = Gtk.CellRendererPixbuf(xpad=4)
     combo.pack_start(cell, False)
     combo.reorder(cell, 0)
     combo.set_cell_data_func(cell, draw)

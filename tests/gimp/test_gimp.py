@@ -152,7 +152,7 @@ dump_case("photo", image, layer)
 image = load(HOME + "/portrait.png")
 case("no photo", image, [image.get_layers()[0]], shade="photo")
 image = load(HOME + "/portrait.png")
-case("missing photo", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_path(HOME + "/missing.png"))
+case("no picture", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_path(HOME + "/script.py"))
 image = load(HOME + "/portrait.png")
 case("no color", image, [image.get_layers()[0]], shade="custom")
 image = load(HOME + "/portrait.png")
@@ -418,7 +418,7 @@ def test_strength_zero_loses_nothing(gimp, calls, precision):
         ("no hair", "No hair was found"),
         ("no color", "no color is given"),
         ("no photo", "no photo is given"),
-        ("missing photo", "does not exist"),
+        ("no picture", "script.py is not an image that can be read"),
         ("two layers", "Select one layer"),
         ("no settings", "run python3 install.py"),
         ("no python", "install.py'"),
