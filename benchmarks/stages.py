@@ -5,7 +5,7 @@
 
 Printed: mean IoU, F1, average precision and boundary F at the photos' own resolution, after each stage in turn and
 after each alone. --pixels: the pixel-level classifier as `models/training/uncertain.py` writes it; the model's own otherwise.
-The outline is refined by the guided filter here, whatever the card names; matte.py compares ways of refining it.
+The outline is refined by the guided filter here; matte.py compares ways of refining it.
 For the texture engine first the maps of its two scales by themselves, whose AP can be compared; their IoU cannot, as
 they learned from balanced windows.
 """
@@ -61,7 +61,7 @@ def main() -> None:
     args = parser.parse_args()
     pairs = [pair for pair in find_pairs(args.data, (args.set,)) if pair.is_validation][: args.limit]
     files = [(pair.image, pair.mask) for pair in pairs]
-    session = replace(open_session(choose_card(engine=args.engine), "cpu"), matting=None)
+    session = open_session(choose_card(engine=args.engine), "cpu")
     look_at = look_widely if session.card.task == "patch" else find_looks
     seen = [look_at(read_photo(image), session, step=args.step) for image, _ in files]
 
@@ -80,7 +80,7 @@ def main() -> None:
                 looks = [replace(look, coarse=stage(look)) for look in looks]
             improved.append(looks)
         of = iter(improved)
-        mean = evaluate(files, lambda photo: assemble(photo, next(of), session, refined))["mean"]
+        mean = evaluate(files, lambda photo: assemble(photo, next(of), refined))["mean"]
         print(f"| {name} | " + " | ".join(f"{mean[figure]:.4f}" for figure in FIGURES) + " |", flush=True)
 
     print(

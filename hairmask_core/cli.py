@@ -456,7 +456,7 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
         "--quality",
         choices=QUALITIES,
         default="fast",
-        help="engine whole: how closely to look (default fast; best takes several times as long)",
+        help="engine whole: how closely to look (default fast; best also follows single strands, and takes several times as long)",
     )
 
 

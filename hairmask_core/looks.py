@@ -32,17 +32,21 @@ class Quality:
     look at a place, and whether the mirror image is looked at; they are averaged. Two views of one place err less
     than one, and the glance was no mirrored one.
     most: looks at all places together; where there are many places, each gets fewer, but at least one.
+    strands: the outline is refined by the matting network, strand by strand, where the model's card names one.
     """
 
     glance: float
     closer_glance: float
     looks: tuple[tuple[float, bool], ...]
     most: int
+    strands: bool
 
 
 QUALITIES = {
-    "fast": Quality(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4),
-    "best": Quality(1.4, 3.0, tuple((scale, mirrored) for scale in (0.8, 1.0, 1.2) for mirrored in (False, True)), 20),
+    "fast": Quality(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4, False),
+    "best": Quality(
+        1.4, 3.0, tuple((scale, mirrored) for scale in (0.8, 1.0, 1.2) for mirrored in (False, True)), 20, True
+    ),
 }
 
 

@@ -69,7 +69,8 @@ def find_hair(
     `report` raises.
     """
     looks = find_looks(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
-    matte = assemble(photo, looks, session, refined, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
+    network = session.matting.run if session.matting and QUALITIES[quality].strands else None
+    matte = assemble(photo, looks, refined, network, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
     share = sum((look.coarse >= 0.5).mean() * look.region.area for look in looks) / matte.size
     return Hair(matte, measure_tone(*sample(photo, matte)), float(share))
 
@@ -105,12 +106,14 @@ def find_looks(
 def assemble(
     photo: Photo,
     looks: list[Look],
-    session: Session,
     refined: bool = True,
+    network: Callable[[np.ndarray], np.ndarray] | None = None,
     report: Callable[[float], None] = no_progress,
 ) -> np.ndarray:
-    """The matte of the whole photo from its looks: (H, W) float32, 0…1; see `find_hair`."""
-    network = session.matting.run if session.matting else None
+    """The matte of the whole photo from its looks: (H, W) float32, 0…1; see `find_hair`.
+
+    network: for `refine.refine`.
+    """
     matte = np.zeros((photo.height, photo.width), np.float32)
     area, done = sum(look.region.area for look in looks), 0
     for look in looks:

@@ -57,7 +57,7 @@ def test_no_model_for_an_engine(own_models):
         choose_card()
 
 
-@pytest.mark.parametrize("which", ["", "dense", "coarser", "coarser.dense", "pixels", "matting"])
+@pytest.mark.parametrize("which", ["", "dense", "coarser", "coarser.dense", "pixels"])
 def test_a_patch_classifier_needs_all_its_graphs(own_models, which):
     card = choose_card(engine="texture")
     part = attrgetter(which)(card) if which else card
@@ -84,6 +84,9 @@ def test_the_network_that_refines_is_another_card(own_models, session):
     assert session.matting.card == choose_card(folder=session.card.path.parent).matting
     free = next(card for card in find_cards() if card.name.endswith("-free"))
     assert free.matting is None and open_session(free, "cpu").matting is None
+    card.matting.path.write_bytes(card.matting.path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelError, match="altered or damaged"):
+        open_session(card, "cpu")
     (own_models / f"{card.matting.name}.json").unlink()
     with pytest.raises(ModelError, match="cannot be used"):
         choose_card()

@@ -1,5 +1,7 @@
 """From photo to recolored photo: what holds for the whole way."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hairmask_core.errors import Cancelled, ModelError, NoHairError
 from hairmask_core.evaluate import iou
 from hairmask_core.image import Photo
 from hairmask_core.looks import QUALITIES
-from hairmask_core.pipeline import find_hair, recolor_photo, require_hair
+from hairmask_core.pipeline import assemble, find_hair, find_looks, recolor_photo, require_hair
 from hairmask_core.segment import segment
 
 
@@ -121,3 +123,14 @@ def test_a_model_that_gives_no_numbers_is_said_to(session, value):
 
     with pytest.raises(ModelError, match="no usable probability map"):
         segment(np.zeros((64, 64, 3), np.float32), Broken())
+
+
+def test_best_follows_strands_and_fast_the_guided_filter(astronaut, session):
+    photo = Photo(astronaut)
+    for quality, network in (("fast", None), ("best", session.matting.run)):
+        expected = assemble(photo, find_looks(photo, session, quality), network=network)
+        np.testing.assert_array_equal(find_hair(photo, session, quality=quality).matte, expected)
+    without = replace(session, matting=None)  # a model whose card names no matting network
+    np.testing.assert_array_equal(
+        find_hair(photo, without, quality="best").matte, assemble(photo, find_looks(photo, session, "best"))
+    )

@@ -37,7 +37,7 @@ METHODS = (
     ("whole", "Whole image", "Sees people as a whole"),
     ("texture", "Texture", "Judges small windows one by one: for wigs, close-ups and strands without a head"),
 )
-QUALITIES = (("fast", "Fast"), ("best", "Best (slower)"))
+QUALITIES = (("fast", "Fast"), ("best", "Best: strand by strand (slower)"))
 DEFAULT_MODEL = "default"
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest

@@ -143,6 +143,8 @@ def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, datasets=DAT
         "training_data": sorted(recipe.sets),
         "terms": recipe.terms,
     }
+    if recipe.matting and (out / f"{recipe.matting}.json").exists():
+        card["matting"] = recipe.matting
     card_path.write_text(json.dumps(card, indent=2) + "\n")
     session = open_session(choose_card(recipe.name, out), "cpu")
     for quality in QUALITIES:

@@ -25,6 +25,7 @@ class Recipe:
     while training starts, "things" was composed by things.py, the others are photos.
     lr: peak learning rate of the decoder; the encoder gets `encoder_lr` times that.
     long_side: working scale in pixels. label, description, terms: for the card; the label stands in GIMP's dialog.
+    matting: name of the card of the network that refines its maps, used where that card is.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Recipe:
     description: str = ""
     terms: str = ""
     default: bool = False
+    matting: str | None = None
 
     @property
     def steps(self) -> int:
@@ -99,6 +101,7 @@ BEST = Recipe(
     phases=(Phase(192, 8, 4000), Phase(256, 8, 4000), Phase(352, 8, 2000)),
     terms=RESEARCH_TERMS,
     default=True,
+    matting="hair-matting",
 )
 
 # Better on portraits, worse on full-body photos; it does not ship. See MODELS.md.

@@ -1,6 +1,6 @@
 """The second, pixel-level classifier: decides again where a probability map is uncertain.
 
-python -m models.training.uncertain --data DATA --engine whole --out FOLDER
+python -m models.training.uncertain --data DATA --engine whole [--every 4] --out FOLDER
 
 It learns from the uncertain pixels of the training photos, described by `hairmask_core.refine.describe_pixels`, and is
 measured on those of the held-out ones, beside the map itself and beside two random forests: one that learns from
@@ -160,11 +160,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see data.py)")
     parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--every", type=int, default=1, help="only every so many-th photo, where maps take long")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     session = open_session(choose_card(engine=args.engine), "cpu")
-    held_out = [pair for pair in find_pairs(args.data, tuple(SETS)) if pair.is_validation]
-    features, _, hair = read_pixels(choose_photos(args.data, SETS), session)
+    held_out = [pair for pair in find_pairs(args.data, tuple(SETS)) if pair.is_validation][:: args.every]
+    features, _, hair = read_pixels(choose_photos(args.data, SETS)[:: args.every], session)
     network, forest = train(features, hair), grow_forest(features, hair)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{session.card.name}-pixels.onnx"
