@@ -40,10 +40,11 @@ def ask_neighbors(p: np.ndarray) -> np.ndarray:
     return cv2.filter2D(p, -1, NEIGHBORHOOD, borderType=cv2.BORDER_REFLECT_101)
 
 
-def describe_pixels(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
+def describe_pixels(rgb: np.ndarray, p: np.ndarray, check: Callable[[], None] = lambda: None) -> np.ndarray:
     """What the pixel-level classifier sees of each pixel: (h, w, FEATURES) float32, all of the order of 1.
 
     rgb: (h, w, 3) float32, 0…1, at the working scale. p: (h, w) float32 hair probability, 0…1.
+    check: called several times on the way; may raise to stop the work.
 
     Color (OKLab) of the pixel and around it; how much lightness varies around it, and how much of that in one direction
     (coherence of the structure tensor, Bigün, Granlund 1987); how far the color is from that of the photo's certain
@@ -51,6 +52,7 @@ def describe_pixels(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
     probability there and in larger and larger neighbourhoods.
     """
     lab = rgb_to_oklab(rgb)
+    check()
     lightness = np.ascontiguousarray(lab[..., 0])
 
     def mean(x, side):
@@ -61,13 +63,17 @@ def describe_pixels(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
         near = mean(lab, side)
         features += [near[..., c] for c in range(3)]
         features.append(4 * np.sqrt(np.maximum(mean(lightness**2, side) - near[..., 0] ** 2, 0)))
+        check()
     dx, dy = cv2.Sobel(lightness, -1, 1, 0), cv2.Sobel(lightness, -1, 0, 1)
     xx, yy, xy = mean(dx * dx, 9), mean(dy * dy, 9), mean(dx * dy, 9)
     features.append(np.sqrt((xx - yy) ** 2 + 4 * xy**2) / (xx + yy + 1e-4))
+    check()
     features += _compare_colors(lab, p)
+    check()
     odds = np.clip(p, 1e-3, 1 - 1e-3)
     features.append(np.log(odds / (1 - odds)) / 4)
     features += [p, *(mean(p, side) for side in (3, 9, 25, 75))]
+    check()
     return np.stack(features, axis=2).astype(np.float32)
 
 
@@ -102,7 +108,7 @@ def reclassify(
     out = p.copy()
     uncertain = np.flatnonzero((p > UNCERTAIN[0]) & (p < UNCERTAIN[1]))
     if uncertain.size:
-        features = describe_pixels(rgb, p).reshape(-1, FEATURES)
+        features = describe_pixels(rgb, p, lambda: report(0.0)).reshape(-1, FEATURES)
         for start in range(0, uncertain.size, CLASSIFIED_AT_ONCE):
             report(start / uncertain.size)
             some = uncertain[start : start + CLASSIFIED_AT_ONCE]

@@ -56,7 +56,9 @@ def improve(look: Look, session: Session, report: Callable[[float], None] = lamb
     The last only where the card has a classifier of pixels. The table is in benchmarks/RESULTS.md.
     report: called with the fraction done, 0…1.
     """
+    report(0.0)
     found = ask_neighbors(sharpen(look.coarse))
+    report(0.0)
     if session.pixels:
         found = reclassify(look.proxy, found, session.pixels.run, report)
     report(1.0)
