@@ -130,9 +130,9 @@ def refine(
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
 
-    Method: guided filter with a color guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21),
-    its coefficients fitted on a reduced copy and applied at full resolution (He, Sun 2015, "Fast
-    Guided Filter").
+    Method: the matte is a linear function of the color, whose coefficients are found on a reduced copy and applied at
+    full resolution (He, Sun 2015, "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided
+    filter with a color guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21).
     """
     height, width = rgb.shape[:2]
     scale = min(1.0, WORK_LONG_SIDE / max(height, width))

@@ -46,7 +46,7 @@ def test_iou_is_what_the_card_says_and_above_the_floor(measured, dataset):
 
 
 @beside
-@pytest.mark.parametrize("figure", ["iou", "f1"])  # hand-drawn outlines do not follow strands, which the matte does
+@pytest.mark.parametrize("figure", ["iou", "f1", "boundary_f_score"])
 def test_refinement_does_not_lose(measured, figure):
     assert measured["figaro1k", True]["mean"][figure] >= measured["figaro1k", False]["mean"][figure] - 1e-3
 
