@@ -74,6 +74,8 @@ def read_photo(path: str | os.PathLike) -> Photo:
         raise PhotoError(f"{path} does not exist: check the path.")
     if path.is_dir():
         raise PhotoError(f"{path} is a folder: name a photo inside it.")
+    if not path.is_file():  # a device or a pipe: reading might never end
+        raise PhotoError(f"{path} is no regular file: name a photo.")
     try:
         data = path.read_bytes()
     except OSError as error:
