@@ -41,6 +41,7 @@ from .shades import Shade
 IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
 SEND_SECONDS = 30  # a client that takes nothing for so long counts as gone
+LEAVE_SECONDS = 5  # so long, told to stop, the worker waits for clients that still read results, to remove their files
 PROGRESS_SECONDS = 0.1
 MOST_GREETINGS = 64  # connections that have not asked yet; one more, and the oldest is dropped
 MOST_WAITING = 64  # requests in the queue
@@ -107,8 +108,9 @@ def work(jobs: queue.Queue, desk: Desk, idle_seconds: float) -> None:
             _remove_untouched(desk.directory, before)
             return
         if job is None:
+            deadline = time.monotonic() + LEAVE_SECONDS
             for thread in attached:
-                thread.join(SEND_SECONDS)
+                thread.join(max(0, deadline - time.monotonic()))
             return
         try:
             _answer(job, desk)
@@ -320,16 +322,20 @@ def _greet(connection: socket.socket, secret: str, jobs: queue.Queue) -> None:
         if jobs.qsize() >= MOST_WAITING:
             raise RequestError("Too many layers are waiting to be recolored: try again when some are done.")
         if not jobs.empty():
-            send_message(connection, {"type": "progress", "fraction": 0.0, "text": "Waiting for another layer"})
-        jobs.put(Job(connection, request))
+            _try_send(connection, {"type": "progress", "fraction": 0.0, "text": "Waiting for another layer"})
+        jobs.put(Job(connection, request))  # even if the client has gone by now: its files are to be removed
     except RequestError as error:
-        try:
-            with connection:
-                send_message(connection, {"type": "error", "kind": "bad-input", "message": str(error)})
-        except OSError:
-            pass
+        with connection:
+            _try_send(connection, {"type": "error", "kind": "bad-input", "message": str(error)})
     except OSError:
         connection.close()
+
+
+def _try_send(connection: socket.socket, message: dict) -> None:
+    try:
+        send_message(connection, message)
+    except OSError:  # the client has gone
+        pass
 
 
 def _listen(directory: Path) -> tuple[socket.socket, dict]:
@@ -345,7 +351,7 @@ def _listen(directory: Path) -> tuple[socket.socket, dict]:
         listener = socket.socket(socket.AF_INET)
         listener.bind(("127.0.0.1", 0))
         endpoint = {"port": listener.getsockname()[1], "secret": secret}
-    listener.listen(64)
+    listener.listen(1024)  # a client that finds no place takes the worker for dead
     return listener, endpoint
 
 
