@@ -1,6 +1,8 @@
 """Long-lived process that serves the pipeline to GIMP and keeps models loaded between requests.
 
-See `protocol` for what is said and `exchange` for the files that go with it.
+See `protocol` for what is said and `exchange` for the files that go with it. Whatever a client does or leaves undone
+(falls silent, talks nonsense, dies), the others are served: each greets in a thread of its own, their number is bounded,
+and requests wait in a queue, where one at a time is done.
 """
 
 from __future__ import annotations

@@ -31,13 +31,18 @@ COMMAND = [sys.executable, "-I", "-m", "hairmask_core", "worker", "--directory"]
 SIDE = 32  # of the smallest pictures here
 
 
+def directory_made(directory):
+    directory.mkdir(mode=0o700)
+    return directory
+
+
 @pytest.fixture
 def directory(tmp_path):
     """A private directory of this test's own; a worker that serves it is ended afterwards."""
-    directory = tmp_path / "w"
-    directory.mkdir(mode=0o700)
+    directory = directory_made(tmp_path / "w")
     yield directory
-    worker_client.stop(directory)
+    for pid in processes_of(directory):
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -422,11 +427,6 @@ def test_another_user_cannot_connect():
     finally:
         worker_client.stop(directory)
         shutil.rmtree(directory.parent)
-
-
-def directory_made(directory):
-    directory.mkdir(mode=0o700)
-    return directory
 
 
 @pytest.mark.parametrize("key", ["pixels", "layer_out", "mask_out", "limits"])
