@@ -272,7 +272,7 @@ def _accept(listener: socket.socket, secret: str, jobs: queue.Queue) -> None:
             continue
         greeting = [(thread, other) for thread, other in greeting if thread.is_alive()]
         if len(greeting) >= MOST_GREETINGS:
-            _hang_up(greeting[0][1])
+            _hang_up(greeting.pop(0)[1])
         thread = threading.Thread(target=_greet, args=(connection, secret, jobs), daemon=True)
         greeting.append((thread, connection))
         try:

@@ -151,7 +151,10 @@ def connect(settings, directory, on_silence=lambda: None):
         on_silence()
         time.sleep(0.05)
     if held:
-        raise WorkerError("The hair worker runs but does not answer: restart the computer, then run the filter again.")
+        raise WorkerError(
+            "The hair worker runs but does not answer: run the filter again in a minute; "
+            "if that does not help, restart the computer."
+        )
     raise WorkerError(_cannot_start(settings, f"it did not answer within {START_SECONDS} seconds"))
 
 
