@@ -201,7 +201,8 @@ def _try_connect(directory, on_silence=lambda: None):
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         pass
     except BaseException:
-        connection.close()
+        if connection:
+            connection.close()
         raise
     # Or a new worker that has not yet replaced the endpoint file of a dead one, so the secret was the old one.
     if connection:
