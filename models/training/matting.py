@@ -48,6 +48,7 @@ REAL = {"figaro1k": 500, "celebamask": 300, "celebahq": 150}  # photos whose own
 REAL_SHARE = 0.4
 SOFT = 8  # pixels of the guide over which a real photo's mask, drawn by hand, is compared near its outline
 NEAR = 10  # pixels from it that count as that
+STEEP = 5.0  # weight of the gradient's squared error, which is what Rhemann et al. 2009 measure
 
 
 class Block(nn.Module):
@@ -267,7 +268,9 @@ def loss_of(matte: torch.Tensor, alpha: torch.Tensor, is_real: bool) -> torch.Te
     for _ in range(3):
         difference = matte - alpha
         total = total + difference.abs().mean() + 2 * difference.square().mean()
-        total = total + 0.5 * (difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean())
+        for dim in (2, 3):
+            step = difference.diff(dim=dim)
+            total = total + 0.5 * step.abs().mean() + STEEP * step.square().mean()
         matte, alpha = F.avg_pool2d(matte, 2), F.avg_pool2d(alpha, 2)
     return total
 
