@@ -42,7 +42,7 @@ def main():
                 sys.version_info[1],
                 OLDEST[1],
                 NEWEST[1],
-                "there is one here, so run  %s install.py  instead." % found
+                'there is one here, so run  %s "%s"  instead.' % (found, os.path.join(SOURCE, "install.py"))
                 if found
                 else "install one beside it (from python.org, or with your system's packages) and run this with it.",
             )

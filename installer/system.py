@@ -17,7 +17,7 @@ class InstallError(Exception):
 
 
 def run_quietly(command, environment=None, seconds=None, folder=None):
-    """Run a command to its end; what it says, errors included, is in `stdout`. A program that is not there has failed.
+    """Run a command to its end; what it says, errors included, is in `stdout`. One that cannot be started has failed.
 
     environment: variables on top of ours. seconds: after so long the program and all that it started are ended,
     and the exit status is 124. folder: where to run it.
@@ -25,17 +25,20 @@ def run_quietly(command, environment=None, seconds=None, folder=None):
     command = [str(part) for part in command]
     if not shutil.which(command[0]):
         return subprocess.CompletedProcess(command, 127, f"{command[0]} was not found")
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        env=os.environ | (environment or {}),
-        cwd=folder,
-        start_new_session=seconds is not None,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | (environment or {}),
+            cwd=folder,
+            start_new_session=seconds is not None,
+        )
+    except OSError as error:  # there, but nothing that this system can run
+        return subprocess.CompletedProcess(command, 126, str(error))
     try:
         said, _ = process.communicate(timeout=seconds)
         return subprocess.CompletedProcess(command, process.returncode, said)
