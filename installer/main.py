@@ -62,6 +62,7 @@ def main(description):
 
 def install(system):
     """Make the environments, put the plug-in into every GIMP 3, and check that it works, from GIMP's side as well."""
+    refuse_sudo(system.environ)
     record = Record(data_folder(system))
     print(f"Hair Recolor {__version__}")
     gimps = find_gimps(system)
@@ -70,13 +71,13 @@ def install(system):
         make_environment(record, kind.environment, [extra], kind.sandbox)
     stop_workers(kinds(system))  # one from before this installation would serve the old code
     note_worker_folders(record, system)
-    for gimp in gimps:
-        put_plugin(record, gimp, gimp.kind.python)
-        print(f"Plug-in: {gimp.plugin}")
+    missing = put_plugins(record, gimps)
     print("Checking …", flush=True)
     python = kinds(system)[0].python
     print(f"It works: the network runs on {self_check(python)}.")
-    look_from_gimp(gimps)
+    missing += look_from_gimp(gimp for gimp in gimps if gimp.plugin.is_dir())
+    if missing:
+        raise InstallError("\n".join(missing))
     hairmask = python.parent / ("hairmask.exe" if os.name == "nt" else "hairmask")
     if gimps:
         print("\nNext: start GIMP (restart it if it is running), open a photo, choose Filters > Hair > Recolor…")
@@ -84,6 +85,12 @@ def install(system):
         print("\nNo GIMP 3 was found, so the command line is all there is for now. After installing GIMP 3")
         print("and starting it once, run this command again to get Filters > Hair > Recolor… into its menu.")
     print(f"Command line: {quote([str(hairmask)])} --help")
+
+
+def refuse_sudo(environ):
+    """With sudo, it would be installed for root, whose GIMP nobody uses, or leave files that the user cannot change."""
+    if environ.get("SUDO_USER") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        raise InstallError(f"This needs no administrator rights: run it as {environ['SUDO_USER']}, without sudo.")
 
 
 def note_worker_folders(record, system):
@@ -94,8 +101,20 @@ def note_worker_folders(record, system):
         record.note_tree(folder.parent)
 
 
+def put_plugins(record, gimps):
+    """Put the plug-in into every GIMP's folder; one that refuses does not stop the others. Returns what is missing."""
+    missing = []
+    for gimp in gimps:
+        try:
+            put_plugin(record, gimp, gimp.kind.python)
+            print(f"Plug-in: {gimp.plugin}")
+        except OSError as error:
+            missing.append(f"{gimp} does not have the plug-in. {explain_refusal(error)}")
+    return missing
+
+
 def look_from_gimp(gimps):
-    """Start each GIMP and ask for the filter. Raises InstallError if one does not have it."""
+    """Start each GIMP and ask for the filter. Returns what is missing."""
     missing = []
     for gimp in gimps:
         if not gimp.program:
@@ -105,8 +124,7 @@ def look_from_gimp(gimps):
         print(f"{gimp}: {check.finding}")
         if check.remedy:
             missing.append(f"{gimp} does not show the filter. {check.remedy}")
-    if missing:
-        raise InstallError("\n".join(missing))
+    return missing
 
 
 # Demonstration and tests

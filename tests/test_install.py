@@ -24,7 +24,7 @@ from hairmask_core.image import read_photo
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 import install as entry  # noqa: E402
-from installer import doctor, environment, gimp, places, plugin, record, system  # noqa: E402
+from installer import doctor, environment, gimp, main, places, plugin, record, system  # noqa: E402
 
 DATA = ".local/share/hair-recolor"
 # Stands in for gimp-console where no real one is needed: it has the filter if it is led to an executable plug-in.
@@ -728,6 +728,22 @@ def test_plug_in_files_change_as_a_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         plugin.replace_file(tmp_path / "file", b"new", executable=False)
     assert tree(tmp_path) == {Path("file"): b"old"}
+
+
+def test_a_gimp_whose_folder_refuses_does_not_stop_the_others(tmp_path):
+    where = made_up(tmp_path, "linux", ["home/.config/GIMP/3.0", "home/.config/GIMP/3.2"])
+    (tmp_path / "home/.config/GIMP/3.0/plug-ins").write_text("a file")
+    gimps = places.find_gimps(where)
+    (missing,) = main.put_plugins(record.Record(tmp_path / "data"), gimps)
+    assert missing.startswith("GIMP 3.0 does not have the plug-in. A file is where a folder is needed")
+    assert (gimps[1].plugin / "hair_recolor.py").exists()
+
+
+def test_not_with_sudo(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    main.refuse_sudo({})
+    with pytest.raises(system.InstallError, match="run it as ada, without sudo"):
+        main.refuse_sudo({"SUDO_USER": "ada"})
 
 
 # GPUs
