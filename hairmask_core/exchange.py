@@ -49,7 +49,7 @@ def check_request(request: dict, directory: Path) -> dict:
             "device": str(request["device"]),
             "force": bool(request["force"]),
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(
             f"The request to the worker is incomplete or malformed ({error!r}): update the plug-in."
         ) from error
