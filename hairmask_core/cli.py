@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from pathlib import Path
 
@@ -12,13 +11,14 @@ import cv2
 import numpy as np
 
 from . import __version__
+from .checks import all_well, format_checks
 from .dense import LARGEST_STEP
 from .errors import HairmaskError, NoHairError, PhotoError
 from .image import Photo, check_writable_name, from_float, read_photo, to_float, write_image
 from .looks import QUALITIES
-from .models import ENGINES, choose_card, find_cards, models_folder
+from .models import ENGINES, choose_card
 from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair, shade_of_hair
-from .session import DEVICES, Session, available_devices, open_session
+from .session import DEVICES, Session, open_session
 from .shades import find_shade, named_shades
 from .texture import STEP
 
@@ -127,45 +127,18 @@ def worker_command(args) -> int:
 
 
 def info_command(args) -> int:
-    import onnxruntime
-    import PIL
+    from . import info
 
-    print(f"hairmask {__version__}")
-    print(f"Python {platform.python_version()} on {platform.platform()} ({sys.executable})")
-    print(
-        f"ONNX Runtime {onnxruntime.__version__}, OpenCV {cv2.__version__}, numpy {np.__version__}, Pillow {PIL.__version__}"
-    )
-    print(f"Execution providers in this build: {', '.join(onnxruntime.get_available_providers())}")
-    print(f"\nModels in {models_folder()}:")
-    for card in find_cards():
-        print(f"  {card.name}{' (default)' if card.default else ''}: {card.details.get('description', card.task)}")
-        figures = card.details.get("accuracy", {})
-        ious = ", ".join(f"{name} {figures[name]['iou']:.3f}" for name in figures if "iou" in figures[name])
-        print(
-            f"    file: {card.path.name}, {card.details.get('megabytes')} MB, {card.details.get('parameters')} parameters"
-        )
-        if ious:
-            print(f"    mean IoU on validation photos: {ious}")
-        print(f"    training data: {', '.join(card.details.get('training_data', []))}")
-        print(f"    terms: {card.details.get('terms')}")
-    session = open_session(choose_card(args.model, engine=args.engine), args.device)
-    print(f"\nDevice: {session.device}. {reason_for_device(session, args.device)}")
-    return 0
-
-
-def reason_for_device(session: Session, wish: str) -> str:
-    """One or more sentences: why this device and not another."""
-    if session.notices:
-        return " ".join(session.notices)
-    if wish != "auto":
-        return f"It was asked for, and {session.card.name} ran on it."
-    others = [device for device in available_devices() if device != session.device]
-    if session.device == "cpu":
-        return (
-            "This build of ONNX Runtime has no provider for a GPU; a network of this size is quick without. "
-            "For an NVIDIA GPU, run python3 install.py again once its driver is installed."
-        )
-    return f"It is the first of the available devices that ran {session.card.name}; also there: {', '.join(others)}."
+    checks = info.check_all()
+    if args.json:
+        print(json.dumps({"version": __version__, "checks": [vars(check) for check in checks]}))
+    else:
+        print(format_checks(checks))
+        # What is wrong with the models stands in the table; a wish that cannot be met is the user's own to hear.
+        if args.model or all_well(checks):
+            print(f"\n{info.describe_models()}")
+            print(f"\n{info.describe_device(choose_card(args.model, engine=args.engine), args.device)}")
+    return 0 if all_well(checks) else EXIT_FAILED
 
 
 # What the commands share
@@ -392,13 +365,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     info = make_parser(
         commands.add_parser,
-        "Show versions, models, and which device would be used and why.",
+        "Look whether everything works: versions, devices, models, worker, disk; and which device is used and why.",
         """
         hairmask info
         hairmask info --device cuda
+        hairmask info --json
         """,
         name="info",
     )
+    info.add_argument("--json", action="store_true", help="the same table for programs")
     add_network(info)
     info.set_defaults(command=info_command)
     return parser

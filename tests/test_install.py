@@ -1,43 +1,89 @@
 """install.py on made-up home folders, with a real environment, worker and model."""
 
+import ast
+import errno
 import json
 import os
+import re
+import resource
+import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pins import read_pins
 
 from hairmask_core import __version__
 from hairmask_core.image import read_photo
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
-import install  # noqa: E402
+import install as entry  # noqa: E402
+from installer import doctor, environment, gimp, main, places, plugin, record, system  # noqa: E402
+
+DATA = ".local/share/hair-recolor"
+# Stands in for gimp-console where no real one is needed: it has the filter if it is led to an executable plug-in.
+GIMP = """#!/bin/sh
+if [ "$1" = --version ]; then echo "GNU Image Manipulation Program version 3.0.4"; exit; fi
+for answer; do :; done
+plugins=$(sed -n 's/^(plug-in-path "\\([^:]*\\):.*/\\1/p' "$GIMP3_DIRECTORY/gimprc")
+if [ -x "$plugins/hair_recolor/hair_recolor.py" ]; then echo "(#t #t)"; else echo "(#t #f)"; fi > answer.txt
+"""
 
 
-def run_installer(home, *arguments, **environment):
+def surroundings(home, **more):
+    """Environment variables for an installer whose user has that home folder."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "HAIRMASK_"))}
+    # pip keeps a cache, and asks a Rust compiler, if there is one, for its version: both outside the home folder here.
+    own = {"HOME": str(home), "PIP_CACHE_DIR": f"{home.parent}/pip", "RUSTUP_HOME": f"{home.parent}/rust"}
+    return clean | own | more
+
+
+def run_installer(home, *arguments, limit=None, **more):
     return subprocess.run(
         [sys.executable, str(REPOSITORY / "install.py"), *map(str, arguments)],
-        # pip keeps a cache, and asks a Rust compiler, if there is one, for its version: both outside the home folder here.
-        env=clean
-        | {"HOME": str(home), "PIP_CACHE_DIR": f"{home.parent}/pip", "RUSTUP_HOME": f"{home.parent}/rust"}
-        | environment,
+        env=surroundings(home, **more),
         cwd=home,
         capture_output=True,
         text=True,
+        preexec_fn=limit,
     )
+
+
+def one_problem(done):
+    """What the installer complained about: one sentence, perhaps with quoted output below, and no traceback."""
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    return re.fullmatch(r"\nNot finished: (.*?)\n(  .*\n)*", done.stderr)[1]
 
 
 def tree(folder):
     return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+def program(folder, name, text):
+    """An executable file."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def people(tmp_path_factory):
+    """Where the made-up home folders are; they share what pip has downloaded."""
+    return tmp_path_factory.mktemp("people")
+
+
+@pytest.fixture(scope="module")
+def home(people):
     """A home folder with a space and an umlaut in its name and two GIMP profiles in it, and the product installed."""
-    home = tmp_path_factory.mktemp("people") / "Jürgen Müller"
+    home = people / "Jürgen Müller"
     for version in ("2.10", "3.0", "3.2"):
         (home / ".config/GIMP" / version / "plug-ins").mkdir(parents=True)
     (home / ".config/GIMP/3.0/plug-ins/other").mkdir()
@@ -56,16 +102,11 @@ def test_it_says_what_it_did_and_what_to_do_next(home):
 
 @pytest.mark.parametrize("version", ["3.0", "3.2"])
 def test_plug_in_is_complete_and_executable(home, version):
-    plugin = home / ".config/GIMP" / version / "plug-ins/hair_recolor"
-    assert {p.name for p in plugin.iterdir()} == {
-        "hair_recolor.py",
-        "worker_client.py",
-        "shades.json",
-        "models.json",
-        "settings.json",
-    }
-    assert os.access(plugin / "hair_recolor.py", os.X_OK)
-    settings = json.loads((plugin / "settings.json").read_text())
+    folder = home / ".config/GIMP" / version / "plug-ins/hair_recolor"
+    sources = {path.name for path in (REPOSITORY / "gimp_plugin/hair_recolor").glob("*.py")}
+    assert {p.name for p in folder.iterdir()} == sources | {"shades.json", "models.json", "settings.json"}
+    assert os.access(folder / "hair_recolor.py", os.X_OK)
+    settings = json.loads((folder / "settings.json").read_text())
     assert settings["version"] == __version__ and Path(settings["python"]).exists()
     assert str(REPOSITORY / "install.py") in settings["repair"]
 
@@ -76,17 +117,20 @@ def test_gimp_2_and_other_plug_ins_are_left_alone(home):
 
 
 def test_installed_command_line_works(home, portrait, tmp_path):
-    hairmask = home / ".local/share/hair-recolor/venv/bin/hairmask"
+    hairmask = home / DATA / "venv/bin/hairmask"
     done = subprocess.run([hairmask, "mask", portrait, "-o", tmp_path / "m.png"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert read_photo(tmp_path / "m.png").rgb[60, 230, 0] > 240
 
 
-def test_running_it_twice_is_harmless(home):
-    before = {path for path in tree(home) if "__pycache__" not in path.parts}
-    done = run_installer(home)
-    assert done.returncode == 0, done.stderr
-    assert {path for path in tree(home) if "__pycache__" not in path.parts} == before
+def test_what_is_installed_is_what_is_pinned(home):
+    pip = [home / DATA / "venv/bin/python", "-I", "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
+    said = subprocess.run(pip, capture_output=True, text=True, check=True).stdout
+    installed = {p["name"].lower().replace("_", "-"): p["version"] for p in json.loads(said)}
+    pinned = dict(read_pins("%d.%d" % sys.version_info[:2], sys.platform, os.uname().machine))
+    for name in ("pip", "setuptools", "hairmask"):
+        installed.pop(name, None)
+    assert len(installed) > 10 and installed.items() <= pinned.items()
 
 
 def test_demo_draws_before_and_after(home, portrait):
@@ -96,8 +140,24 @@ def test_demo_draws_before_and_after(home, portrait):
     assert read_photo(picture).width > 1000
 
 
+def test_demo_of_a_file_that_is_no_photo(home, tmp_path):
+    (tmp_path / "words.jpg").write_text("words")
+    done = run_installer(home, "--demo", tmp_path / "words.jpg")
+    assert done.returncode == 1 and "is not an image" in done.stderr
+
+
+# Again, and from an older version
+
+
+def test_running_it_twice_is_harmless_and_needs_no_network(home):
+    before = {path for path in tree(home) if "__pycache__" not in path.parts}
+    done = run_installer(home, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    assert done.returncode == 0, done.stderr
+    assert {path for path in tree(home) if "__pycache__" not in path.parts} == before
+
+
 def test_a_broken_environment_is_made_anew(home):
-    python = home / ".local/share/hair-recolor/venv/bin/python"
+    python = home / DATA / "venv/bin/python"
     python.unlink()
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
@@ -106,71 +166,587 @@ def test_a_broken_environment_is_made_anew(home):
     assert subprocess.run([python, "-I", "-m", "hairmask_core", "info"], capture_output=True).returncode == 0
 
 
-def test_uninstalling_leaves_what_was_there_before(tmp_path):
-    home = tmp_path / "home"
-    (home / ".config/GIMP/3.0").mkdir(parents=True)
+def test_an_older_version_becomes_this_one_and_its_worker_ends(home, tmp_path):
+    """The doctor sees what is old or damaged; installing again mends it."""
+    programs = program(tmp_path / "bin", "gimp-console", GIMP).parent
+    path = f"{programs}:{os.environ['PATH']}"
+    folder = home / ".config/GIMP/3.0/plug-ins/hair_recolor"
+    (folder / "part_of_the_old_version.py").write_text("import nothing")
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps(settings | {"version": "0.1.0"}))
+    weights = next((home / DATA / "venv").glob("lib/python*/site-packages/hairmask_core/weights/hair-u-lite2.onnx"))
+    old = shutil.copytree(weights.parent.parent, tmp_path / "old/hairmask_core")
+    (old / "__init__.py").write_text('__version__ = "0.1.0"')
+    serve = (
+        f"import sys; sys.path.insert(0, {str(old.parent)!r}); from hairmask_core import cli; cli.main(sys.argv[1:])"
+    )
+    directory = home / ".cache/hair-recolor/worker"
+    command = [settings["python"], "-I", "-c", serve, "worker", "--directory", directory]
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: (directory / "endpoint.json").exists())
+        weights.write_bytes(weights.read_bytes()[:-1])
+        done = run_installer(home, "--doctor", PATH=path)
+        assert done.returncode == 1 and "it is version 0.1.0" in done.stdout, done.stdout + done.stderr
+        assert "was altered or damaged" in done.stdout and f"-> Run {sys.executable}" in done.stdout
+        assert worker.poll() is None
+        done = run_installer(home, PATH=path)
+        assert done.returncode == 0 and "GIMP says that it has the procedure" in done.stdout, done.stdout + done.stderr
+        assert worker.wait(10) == 0
+    finally:
+        worker.kill()
+    assert not (folder / "part_of_the_old_version.py").exists()
+    before = tree(home)
+    done = run_installer(home, "--doctor", PATH=path)
+    assert (done.returncode, done.stderr) == (0, "") and "All is well." in done.stdout, done.stdout + done.stderr
+    assert tree(home) == before
+
+
+def test_doctor_before_anything_is_installed(people):
+    home = people / "nobody"
+    home.mkdir()
+    done = run_installer(home, "--doctor")
+    assert done.returncode == 1 and "is not installed here" in done.stdout and "-> Run " in done.stdout
+    assert not tree(home)
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# Interrupted and uninstalled
+
+
+def interrupt(home, by):
+    """Start installing, and send the signal to all its processes while pip is at work; returns the exit status."""
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "install.py")],
+        env=surroundings(home),
+        cwd=home,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(
+            lambda: list((home / DATA / "venv").glob("lib/python*/site-packages/numpy*")) or process.poll() is not None
+        )
+        os.killpg(process.pid, by)
+        return process.wait(60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_killed_on_the_way_it_goes_on_and_uninstalling_leaves_what_was_there_before(people):
+    home = people / "home"
+    (home / ".config/GIMP/3.0/plug-in-settings").mkdir(parents=True)
     (home / "letter.txt").write_text("Dear …")
     before = tree(home)
-    assert run_installer(home).returncode == 0
-    assert tree(home) != before
+    assert interrupt(home, signal.SIGKILL) == -signal.SIGKILL
+    assert not environment.is_complete(home / DATA / "venv")
+    done = run_installer(home)
+    assert done.returncode == 0, done.stderr
+    assert not (home / DATA / "work").exists()
+    (home / ".config/GIMP/3.0/plug-in-settings/GimpProcedureConfigRun-python-fu-hair-recolor.last").touch()
     done = run_installer(home, "--uninstall")
     assert done.returncode == 0 and "is removed" in done.stdout
     assert tree(home) == before
     assert "Nothing to remove" in run_installer(home, "--uninstall").stdout
 
 
-def test_without_gimp_and_without_network(tmp_path):
-    home = tmp_path / "home"
+def test_interrupted_by_the_user_and_uninstalled(people):
+    home = people / "interrupted"
     home.mkdir()
-    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_EXTRA_INDEX_URL": ""}
-    done = run_installer(home, **offline)
-    assert done.returncode == 1 and "check the network connection" in done.stderr
+    assert interrupt(home, signal.SIGINT) == 130
     assert run_installer(home, "--uninstall").returncode == 0
     assert not tree(home)
 
 
-def test_without_gimp_the_command_line_is_all_there_is(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr(install, "installed_gimp", lambda: None)
-    assert install.find_profiles() == []
+def test_what_cannot_be_removed_is_said_and_kept_in_mind(tmp_path, monkeypatch):
+    kept = record.Record(tmp_path / "data")
+    for name in ("busy", "free"):
+        (tmp_path / name).mkdir()
+        kept.note_tree(tmp_path / name)
+
+    def refuse(path):
+        if path.name == "busy":
+            raise PermissionError(errno.EACCES, "in use", str(path))
+        shutil.rmtree(path)
+        return True
+
+    monkeypatch.setattr(record, "remove", refuse)
+    assert [sentence.split()[0] for sentence in record.remove_all(tmp_path / "data")] == [str(tmp_path / "busy")]
+    monkeypatch.undo()
+    assert record.remove_all(tmp_path / "data") == [] and list(tmp_path.iterdir()) == []
 
 
-def test_profiles_of_every_kind_are_found(tmp_path, monkeypatch):
-    home, programs = tmp_path / "home", tmp_path / "bin"
-    for folder in (".config/GIMP/3.0", ".config/GIMP/2.10", ".var/app/org.gimp.GIMP/config/GIMP/3.2"):
-        (home / folder).mkdir(parents=True)
-    programs.mkdir()
-    for name, text in {"flatpak": "", "gimp-console": "echo 'GNU Image Manipulation Program version 3.1.4'"}.items():
-        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    assert install.find_profiles() == [
-        install.Profile(home / ".config/GIMP/3.0"),
-        install.Profile(home / ".config/GIMP/3.2"),  # of the installed GIMP, not started yet
-        install.Profile(home / ".var/app/org.gimp.GIMP/config/GIMP/3.2", flatpak=True),
+def test_a_damaged_record_is_said(tmp_path):
+    (tmp_path / "installed.json").write_text('["not", "ours"]')
+    with pytest.raises(system.InstallError, match="is damaged: delete"):
+        record.Record(tmp_path)
+
+
+# Networks, proxies, disks
+
+
+class Proxy(BaseHTTPRequestHandler):
+    asked = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def without_network(**more):
+    return {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "", "PIP_RETRIES": "0"} | more
+
+
+@pytest.mark.parametrize(
+    "offline",
+    [
+        {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""},
+        without_network(PIP_INDEX_URL="http://127.0.0.1:9/simple", no_proxy="127.0.0.1"),
+    ],
+    ids=["no index", "unreachable"],
+)
+def test_without_gimp_and_without_network(people, offline):
+    home = people / "offline"
+    home.mkdir()
+    done = run_installer(home, **offline)
+    assert "check the network connection" in one_problem(done)
+    assert not (home / DATA / "venv").exists()
+    assert run_installer(home, "--uninstall").returncode == 0
+    assert not tree(home)
+    home.rmdir()
+
+
+def test_everything_goes_through_the_proxy(people):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = people / "behind a proxy"
+    home.mkdir()
+    index = without_network(PIP_INDEX_URL="http://index.invalid/simple", PIP_TRUSTED_HOST="index.invalid", no_proxy="")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        index[name] = f"http://127.0.0.1:{server.server_port}"
+    try:
+        done = run_installer(home, **index)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert Proxy.asked == ["http://index.invalid/simple/hatchling/"]
+    assert "set HTTPS_PROXY" in one_problem(done)
+
+
+PIP_SAID = {
+    "the proxy does not answer: check HTTPS_PROXY": "WARNING: Retrying (Retry(total=0)) after connection broken by "
+    "'ProxyError('Cannot connect to proxy.', ConnectionRefusedError(111, 'Connection refused'))'",
+    "set PIP_CERT": "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))",
+    "There is no numpy==9 for Python 3.": "ERROR: Could not find a version that satisfies the requirement numpy==9 "
+    "(from versions: 1.0, 2.0)\nERROR: No matching distribution found for numpy==9",
+    "the disk is full (/home/x): free": "ERROR: Could not install packages due to an OSError: "
+    "[Errno 28] No space left on device: '/home/x'\n",
+    "/home/x cannot be changed": "ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: "
+    "'/home/x'\nConsider using the `--user` option or check the permissions.",
+    "is on a disk that is read-only": "OSError: [Errno 30] Read-only file system: '/home/x'",
+    "check the network connection": "ERROR: Could not find a version that satisfies the requirement hatchling "
+    "(from versions: none)\nERROR: No matching distribution found for hatchling",
+}
+
+
+@pytest.mark.parametrize(("sentence", "said"), PIP_SAID.items())
+def test_what_pip_says_becomes_one_sentence(sentence, said):
+    """What real pips printed, shortened."""
+    explained = environment.explain_pip(said)
+    assert sentence in explained and "\n" not in explained and re.search("run this (again|with)", explained)
+
+
+def test_a_dead_proxy_is_named():
+    """A real pip, through a proxy that is not there."""
+    more = without_network(PIP_INDEX_URL="https://index.invalid/simple", no_proxy="", PIP_RETRIES="1")
+    more |= {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-I", "-m", "pip", "download", "--no-deps", "hatchling"]
+    said = system.run_quietly(command, more).stdout
+    assert "the proxy does not answer" in environment.explain_pip(said)
+
+
+def limit_files(size):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_disk_that_fills_up_while_pip_works(people):
+    """No file can grow above 5 MB, which is what a full disk looks like to pip; numpy has larger ones."""
+    home = people / "full"
+    home.mkdir()
+    done = run_installer(home, limit=limit_files(5 << 20))
+    assert "he disk is full" in one_problem(done)
+    assert not (home / DATA / "venv").exists()  # a half-made one would keep the disk full
+    assert run_installer(home, "--uninstall").returncode == 0
+    assert not tree(home)
+
+
+def test_a_disk_that_is_full_from_the_beginning(people):
+    home = people / "no space"
+    home.mkdir()
+    done = run_installer(home, limit=limit_files(0))
+    assert "The disk is full" in one_problem(done)
+    assert not tree(home)
+
+
+def test_space_is_looked_at_before_anything_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(environment.NEEDED_MB, "cpu", 1 << 40)
+    kept = record.Record(tmp_path / "data")
+    with pytest.raises(system.InstallError, match=r"only \d+ MB free at .* free some space"):
+        environment.make_environment(kept, tmp_path / "data/venv", ["cpu"])
+    assert not (tmp_path / "data/venv").exists()
+
+
+def test_where_nothing_can_be_written(people):
+    """A file in the way, and a file system of the kernel's own, where not even root makes folders."""
+    home = people / "refused"
+    home.mkdir()
+    (home / ".local").write_text("a file")
+    for more in ({}, {"XDG_DATA_HOME": "/sys/kernel"}):
+        problem = one_problem(run_installer(home, **more))
+        assert problem.endswith("then run this again."), problem
+        assert set(tree(home)) == {Path(".local")}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "write permission"),
+        (errno.EDQUOT, "disk is full"),
+        (errno.EIO, "Check"),
+    ],
+)
+def test_what_the_system_refuses_is_explained(number, words):
+    sentence = system.explain_refusal(OSError(number, os.strerror(number), "/home/x"))
+    assert words in sentence and "/home/x" in sentence and sentence.endswith("run this again.")
+
+
+def test_a_complete_environment_survives_a_failed_update(tmp_path, monkeypatch):
+    """What is missing on the way to a new one must not cost the old one."""
+    kept, folder = record.Record(tmp_path), tmp_path / "venv"
+    python = program(folder, "bin/python", "#!/bin/sh\ncase $3 in pip) echo no; exit 1;; esac\n")
+    (folder / environment.MARK).write_text("cpu")
+    for extras in (["cpu"], ["cuda"]):  # updated in place; and made anew beside it
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(system.InstallError):
+            environment.make_environment(kept, folder, extras)
+        assert environment.is_complete(folder) and python.exists()
+        assert not folder.with_name("venv.old").exists()
+
+
+def test_an_environment_that_was_put_aside_when_the_light_went_out_is_taken_back(tmp_path):
+    kept, aside = record.Record(tmp_path), tmp_path / "venv.old"
+    program(aside, "bin/python", "#!/bin/sh\n")
+    (aside / environment.MARK).write_text("cpu")
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    assert environment.make_environment(kept, tmp_path / "venv", ["cpu"]) == tmp_path / "venv/bin/python"
+    assert environment.is_complete(tmp_path / "venv") and not aside.exists()
+
+
+# Pythons
+
+
+def test_every_python_can_read_the_first_file():
+    source = (REPOSITORY / "install.py").read_text()
+    ast.parse(source, feature_version=(3, 4))
+    assert not any(
+        isinstance(node, (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr)) for node in ast.walk(ast.parse(source))
+    )
+    assert "from installer" not in source.split("def main")[0]
+
+
+@pytest.mark.parametrize("version", [(2, 7), (3, 9), (3, 15)])
+def test_a_python_that_is_too_old_or_too_new_says_so(version, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (*version, 0, "final", 0))
+    assert entry.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Not finished: this is Python %d.%d, and one from 3.10 to 3.14 is needed" % version)
+    assert "instead" in said or "install one" in said
+
+
+def test_older_pythons_that_are_here_say_so():
+    """Really with each that there is, if any: those of the machine and those of pyenv."""
+    pyenv = sorted(Path.home().glob(".pyenv/versions/*/bin/python"))
+    for python in [*filter(None, map(shutil.which, ("python2", "python3.8", "python3.9"))), *map(str, pyenv)]:
+        shown = subprocess.run([python, "-c", "import sys; print(sys.version_info[:2] < (3, 10))"], capture_output=True)
+        if shown.stdout.strip() == b"True":
+            done = subprocess.run([python, REPOSITORY / "install.py"], capture_output=True, text=True)
+            assert done.returncode == 1 and done.stderr.startswith("Not finished: this is Python"), python
+            assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("sys.platform", "win32", "Microsoft Store"),
+        ("struct.calcsize", lambda kind: 4, "32-bit"),
+        ("sysconfig.get_platform", lambda: "mingw_x86_64", "came with GIMP"),
+        ("sysconfig.get_config_var", lambda name: 1, "free-threaded"),
+    ],
+)
+def test_pythons_without_packages_are_named(name, value, words, monkeypatch):
+    environment.check_python()
+    monkeypatch.setattr(sys, "base_prefix", "C:/Program Files/WindowsApps/Python")
+    monkeypatch.setattr(f"installer.environment.{name}", value)
+    with pytest.raises(system.InstallError, match=f"{words}.*python.org"):
+        environment.check_python()
+
+
+# Where GIMPs are: on made-up file trees
+
+
+def made_up(tmp_path, platform, folders=(), programs=(), **variables):
+    """A System below tmp_path with these folders, and programs that say they are GIMP 3.0.4."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    for name in programs:
+        program(tmp_path, name, GIMP)
+    environ = {"PATH": str(tmp_path / "bin")} | {k: str(tmp_path / v) for k, v in variables.items()}
+    return places.System(platform, home, environ, root=tmp_path)
+
+
+def found_in(tmp_path, where):
+    """(kind, settings folder, program) of every GIMP found, below tmp_path."""
+    return [
+        (g.kind.name, g.settings.relative_to(tmp_path).as_posix(), g.program.removeprefix(f"{tmp_path}/"))
+        for g in places.find_gimps(where)
     ]
 
 
-def test_flatpak_gets_an_environment_of_its_own(tmp_path):
-    """With a stand-in for Flatpak that runs programs outside; what the real sandbox shows is not tried here."""
-    home, programs = tmp_path / "home", tmp_path / "bin"
-    plugins = home / ".var/app/org.gimp.GIMP/config/GIMP/3.0/plug-ins"
-    plugins.mkdir(parents=True)
-    programs.mkdir()
-    stand_in = '[ "$1" = run ] && [ "$3" = org.gimp.GIMP ] || exit 9\nname=${2#--command=}; shift 3\n'
-    stand_in += f'[ "$name" = python3 ] && name="{sys.executable}"\nexec "$name" "$@"'
-    (programs / "flatpak").write_text(f"#!/bin/sh\n{stand_in}\n")
-    (programs / "flatpak").chmod(0o755)
-    done = run_installer(home, PATH=f"{programs}:{os.environ['PATH']}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    settings = json.loads((plugins / "hair_recolor/settings.json").read_text())
-    assert settings["python"] == str(home / ".local/share/hair-recolor/venv-flatpak/bin/python")
-    assert (
-        subprocess.run([settings["python"], "-I", "-m", "hairmask_core", "info"], capture_output=True).returncode == 0
+def test_without_gimp_the_command_line_is_all_there_is(tmp_path):
+    assert places.find_gimps(made_up(tmp_path, "linux")) == []
+
+
+def test_gimps_of_every_kind_on_linux(tmp_path, monkeypatch):
+    folders = (".config/GIMP/3.0", ".config/GIMP/2.10", ".var/app/org.gimp.GIMP/config/GIMP/3.2")
+    where = made_up(
+        tmp_path, "linux", [f"home/{folder}" for folder in (*folders, "snap/gimp/current/.config/GIMP/3.0")]
     )
+    program(tmp_path, "bin/gimp-console", GIMP.replace("3.0.4", "3.1.4"))
+    program(tmp_path, "bin/gimp-2.10", GIMP.replace("3.0.4", "2.10.34"))
+    program(tmp_path, "bin/flatpak", '#!/bin/sh\n[ "$4" = --version ] && echo "version 3.2.6"\n')
+    program(tmp_path, "bin/snap", "#!/bin/sh\necho 'error: not connected'; exit 1\n")
+    (tmp_path / "bin/gimp").symlink_to("snap")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert found_in(tmp_path, where) == [
+        ("", "home/.config/GIMP/3.0", ""),
+        ("", "home/.config/GIMP/3.2", "bin/gimp-console"),  # of an unstable version, not started yet
+        ("Flatpak", "home/.var/app/org.gimp.GIMP/config/GIMP/3.2", "gimp-console"),
+        ("Snap", "home/snap/gimp/current/.config/GIMP/3.0", ""),
+    ]
+
+
+def test_two_native_gimps_and_one_of_the_future(tmp_path):
+    where = made_up(tmp_path, "linux", programs=["bin/gimp-console-3.0", "bin/gimp-3.0"])
+    (tmp_path / "bin/gimp-console").symlink_to("gimp-console-3.0")
+    program(tmp_path, "bin/gimp-3.4", GIMP.replace("3.0.4", "3.4.1"))
+    assert found_in(tmp_path, where) == [
+        ("", "home/.config/GIMP/3.0", "bin/gimp-console"),
+        ("", "home/.config/GIMP/3.4", "bin/gimp-3.4"),
+    ]
+
+
+def test_the_environment_of_a_snap_is_where_a_snap_can_see_it(tmp_path):
+    where = made_up(tmp_path, "linux", ["home/snap/gimp/current/.config/GIMP/3.0"], ["bin/snap"])
+    snap = places.find_gimps(where)[0].kind
+    assert snap.environment == tmp_path / "home/snap/gimp/common/hair-recolor/venv"
+    assert not any(part.startswith(".") for part in snap.environment.relative_to(tmp_path).parts)
+
+
+@pytest.mark.parametrize(
+    ("place", "variables"),
+    [
+        ("Program Files/GIMP 3/bin", {"ProgramFiles": "Program Files"}),
+        ("home/AppData/Local/Programs/GIMP 3/bin", {}),
+    ],
+)
+def test_gimp_on_windows(tmp_path, place, variables):
+    where = made_up(tmp_path, "win32", programs=[f"{place}/gimp-console-3.exe", f"{place}/gimp-3.exe"], **variables)
+    program(tmp_path, f"{place}/gimp-3.exe", "exit 1")
+    assert found_in(tmp_path, where) == [("", "home/AppData/Roaming/GIMP/3.0", f"{place}/gimp-console-3.exe")]
+    assert places.data_folder(where) == tmp_path / "home/AppData/Local/hair-recolor"
+
+
+def test_gimp_of_the_microsoft_store(tmp_path):
+    local = "home/AppData/Local"
+    where = made_up(
+        tmp_path,
+        "win32",
+        [f"{local}/Packages/GIMP.GIMP_1a2b3c/LocalCache/Roaming/GIMP/3.0", "roaming/GIMP/3.0"],
+        [f"{local}/Microsoft/WindowsApps/gimp-console-3.exe"],
+        APPDATA="roaming",
+    )
+    assert found_in(tmp_path, where) == [
+        ("", "roaming/GIMP/3.0", ""),
+        (
+            "Microsoft Store",
+            f"{local}/Packages/GIMP.GIMP_1a2b3c/LocalCache/Roaming/GIMP/3.0",
+            f"{local}/Microsoft/WindowsApps/gimp-console-3.exe",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("base", ["Applications", "home/Applications"])
+def test_gimp_on_a_mac(tmp_path, base):
+    console = f"{base}/GIMP.app/Contents/MacOS/gimp-console"
+    where = made_up(tmp_path, "darwin", programs=[console, f"{base}/GIMP.app/Contents/MacOS/gimp"])
+    program(tmp_path, f"{base}/GIMP.app/Contents/MacOS/gimp", "exit 1")
+    assert found_in(tmp_path, where) == [("", "home/Library/Application Support/GIMP/3.0", console)]
+    assert places.data_folder(where) == tmp_path / "home/Library/Application Support/hair-recolor"
+
+
+@pytest.mark.parametrize("kind", ["flatpak", "snap"])
+def test_a_sandbox_gets_an_environment_of_its_own(people, tmp_path, kind):
+    """With stand-ins for Flatpak and Snap that run programs outside; what a real sandbox shows is not tried here."""
+    settings, venv, skip = {
+        "flatpak": (".var/app/org.gimp.GIMP/config/GIMP/3.0", f"{DATA}/venv-flatpak", 'while [ "$1" != end ]'),
+        "snap": ("snap/gimp/current/.config/GIMP/3.0", "snap/gimp/common/hair-recolor/venv", ""),
+    }[kind]
+    home = people / kind
+    (home / settings / "plug-ins").mkdir(parents=True)
+    stand_in = {
+        "flatpak": """[ "$1" = run ] || exit 9
+            while shift; do case $1 in --env=*) export "${1#--env=}";; --command=*) name=${1#--command=};; *) break;; esac; done
+            [ "$1" = org.gimp.GIMP ] || exit 9
+            shift; exec "$name" "$@" """,
+        "snap": '[ "$1 $2 $3 $4" = "run --shell gimp -c" ] || exit 9\nshift 3; exec sh "$@"',
+    }[kind]
+    program(tmp_path, f"bin/{kind}", f"#!/bin/sh\n{stand_in}\n")
+    program(tmp_path, "bin/python3", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    program(tmp_path, "bin/gimp-console", GIMP)
+    before = tree(home)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    kinds = places.kinds(places.System("linux", home, {"PATH": path}))
+    used = next(k for k in kinds if k.sandbox == kind)
+    kept = record.Record(home / DATA)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in surroundings(home, PATH=path).items():
+            patch.setenv(name, value)
+        if kind == "snap":  # filled in the same way as Flatpak's, so once is enough
+            patch.setattr(environment, "_fill", lambda *arguments: None)
+        python = environment.make_environment(kept, used.environment, ["cpu"], used.sandbox)
+        found = places.find_gimps(places.System("linux", home, os.environ))[-1]
+        plugin.put_plugin(kept, found, python)
+        checks = list(doctor.check_gimps([found]))
+        if kind == "flatpak":
+            checks += doctor.check_environment(used)
+    assert not [check for check in checks if check.state == "FAILED"], checks
+    assert any("GIMP says that it has the procedure" in check.finding for check in checks)
+    kept_settings = json.loads((home / settings / "plug-ins/hair_recolor/settings.json").read_text())
+    assert kept_settings["python"] == str(home / venv / "bin/python")
+    assert record.remove_all(home / DATA) == [] and tree(home) == before
+
+
+# What GIMP says
+
+
+@pytest.fixture
+def one_gimp(tmp_path):
+    """A stand-in for GIMP, with the plug-in's files in its folder."""
+    where = made_up(tmp_path, "linux", programs=["bin/gimp-console"])
+    one = places.find_gimps(where)[0]
+    plugin.put_plugin(record.Record(tmp_path / "data"), one, one.kind.python)
+    one.kind.environment.parent.mkdir(parents=True)
+    return one
+
+
+def look(one):
+    return doctor.check_visible(one)
+
+
+def test_gimp_has_the_filter_and_nothing_of_the_users_changes(one_gimp, tmp_path):
+    before = tree(tmp_path)
+    assert look(one_gimp).state == "ok"
+    assert tree(tmp_path) == before
+
+
+def test_not_executable(one_gimp):
+    (one_gimp.plugin / "hair_recolor.py").chmod(0o644)
+    check = look(one_gimp)
+    assert check.state == "FAILED" and "is not executable" in check.finding and "install.py" in check.remedy
+
+
+def test_not_there(one_gimp):
+    shutil.rmtree(one_gimp.plugin)
+    states = [(check.state, check.finding) for check in doctor.check_gimps([one_gimp])]
+    assert states[-1] == ("FAILED", f"it is not in {one_gimp.plugin.parent}")
+    assert look(one_gimp).remedy.startswith("To put it there, run ")
+
+
+def test_gimp_looks_elsewhere(one_gimp):
+    (one_gimp.settings / "gimprc").write_text(
+        '# mine\n(plug-in-path "${gimp_dir}/mine:${gimp_plug_in_dir}/plug-ins")\n'
+    )
+    check = look(one_gimp)
+    assert check.state == "FAILED" and "is set not to look into" in check.finding
+    assert "Edit > Preferences > Folders > Plug-ins" in check.remedy
+
+
+def test_gimp_without_python(one_gimp):
+    program(Path(one_gimp.program).parent, "gimp-console", "#!/bin/sh\necho '(#f #f)' > answer.txt\n")
+    check = look(one_gimp)
+    assert check.state == "FAILED" and "no plug-ins in Python" in check.finding and "python3-gi" in check.remedy
+
+
+@pytest.mark.parametrize("said", ["cannot open shared library libgimp", ""])
+def test_gimp_that_does_not_answer(one_gimp, said):
+    program(Path(one_gimp.program).parent, "gimp-console", f"#!/bin/sh\necho '{said}'; exit 1\n")
+    check = look(one_gimp)
+    assert check.state == "FAILED" and f"gave no answer ({said or 'it said nothing'})" in check.finding
+    assert "Start GIMP by hand" in check.remedy
+
+
+def test_gimp_that_hangs_is_ended_with_all_that_it_started(one_gimp, tmp_path, monkeypatch):
+    text = f"#!/bin/sh\nsleep 600 &\necho $! > '{tmp_path}/pid'\nwait\n"
+    program(Path(one_gimp.program).parent, "gimp-console", text)
+    monkeypatch.setattr(gimp, "SECONDS", 1)
+    assert "no answer within 1 seconds" in look(one_gimp).finding
+    status = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    wait_for(lambda: not status.exists() or status.read_text().split()[2] == "Z")
+
+
+def test_plug_in_files_change_as_a_whole(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("old")
+
+    def refuse(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError):
+        plugin.replace_file(tmp_path / "file", b"new", executable=False)
+    assert tree(tmp_path) == {Path("file"): b"old"}
+
+
+def test_a_gimp_whose_folder_refuses_does_not_stop_the_others(tmp_path):
+    where = made_up(tmp_path, "linux", ["home/.config/GIMP/3.0", "home/.config/GIMP/3.2"])
+    (tmp_path / "home/.config/GIMP/3.0/plug-ins").write_text("a file")
+    gimps = places.find_gimps(where)
+    (missing,) = main.put_plugins(record.Record(tmp_path / "data"), gimps)
+    assert missing.startswith("GIMP 3.0 does not have the plug-in. A file is where a folder is needed")
+    assert (gimps[1].plugin / "hair_recolor.py").exists()
+
+
+def test_not_with_sudo(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    main.refuse_sudo({})
+    with pytest.raises(system.InstallError, match="run it as ada, without sudo"):
+        main.refuse_sudo({"SUDO_USER": "ada"})
+
+
+# GPUs
 
 
 @pytest.mark.parametrize(("answer", "runtime"), [("exit 0", "cuda"), ("exit 9", "cpu")])
@@ -178,10 +754,4 @@ def test_gpu_build_only_where_a_driver_answers(tmp_path, monkeypatch, answer, ru
     (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{answer}\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert install.choose_runtime() == runtime
-
-
-def test_demo_of_a_file_that_is_no_photo(home, tmp_path):
-    (tmp_path / "words.jpg").write_text("words")
-    done = run_installer(home, "--demo", tmp_path / "words.jpg")
-    assert done.returncode == 1 and "is not an image" in done.stderr
+    assert environment.choose_runtime() == runtime

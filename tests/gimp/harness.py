@@ -179,22 +179,24 @@ def install_product(gimp: Gimp) -> str:
 
 def download_wheels(version: str) -> Path:
     """The product's dependencies as wheels for that Python ("3.13"), kept for the next run."""
-    folder = ROOTS / f"wheels-{version}"
+    folder = ROOTS / f"pinned-{version}"
     wanted = [
         r.split(";")[0].strip() for r in requires("hairmask") if "extra" not in r or re.search("extra == .cpu.", r)
     ]
     wanted = sorted([*wanted, "hatchling"])
+    pins = REPOSITORY / "installer/pins.txt"
     note = folder / "complete.json"
-    if note.exists() and json.loads(note.read_text()) == wanted:
+    complete = json.dumps([wanted, pins.read_text()])
+    if note.exists() and note.read_text() == complete:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     tag, machine = "cp" + version.replace(".", ""), os.uname().machine
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", version]
     command += ["--implementation", "cp", "--abi", tag, "--abi", "abi3", "--abi", "none", "--platform", "any"]
     command += [f"--platform={platform}_{machine}" for platform in PLATFORMS]
-    done = subprocess.run([*command, "--dest", folder, *wanted], capture_output=True, text=True)
+    done = subprocess.run([*command, "--constraint", pins, "--dest", folder, *wanted], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    note.write_text(json.dumps(wanted))
+    note.write_text(complete)
     return folder
 
 

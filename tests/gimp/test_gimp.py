@@ -9,6 +9,7 @@ import harness
 import numpy as np
 import pytest
 from PIL import Image
+from pins import read_pins
 
 from hairmask_core.image import Photo, read_photo
 from hairmask_core.models import choose_card, find_cards
@@ -232,6 +233,7 @@ def gimp(request, tmp_path_factory, astronaut, hair):
     gimp = harness.open_gimp(request.param, tmp_path_factory.mktemp("gimp"))
     said = harness.install_product(gimp)
     assert "plug-ins/hair_recolor\n" in said and "It works" in said
+    assert "GIMP says that it has the procedure" in said
     Image.fromarray(astronaut).save(gimp.on_host(gimp.home / "portrait.png"))
     alpha = np.full((512, 512), 255, np.uint8)
     alpha[:, 256:] = 0
@@ -570,3 +572,66 @@ def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
             assert time.monotonic() < pressed + 5, "Cancel did not stop the worker"
             time.sleep(0.05)
         assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == large
+
+
+# The installation itself, once more; the last test takes it away.
+
+
+def installer(gimp, *arguments):
+    """Run install.py; returns (exit status, what it said)."""
+    command = [
+        "sh",
+        "-c",
+        'python3 "$@"; echo "exit status $?"',
+        "sh",
+        gimp.home / "hair recolor/install.py",
+        *arguments,
+    ]
+    said, _, status = harness.run(gimp, command, 400).strip().rpartition("exit status ")
+    return int(status), said
+
+
+def files_at_home(gimp):
+    home = gimp.on_host(gimp.home)
+    return {p.relative_to(home): p.read_bytes() if p.is_file() else None for p in home.rglob("*") if not p.is_symlink()}
+
+
+def test_doctor_asks_gimp_and_changes_nothing(gimp):
+    before = files_at_home(gimp)
+    status, said = installer(gimp, "--doctor")
+    assert (status, "All is well." in said) == (0, True), said
+    assert f"Menu of GIMP {gimp.series}" in said and "GIMP says that it has the procedure" in said
+    assert files_at_home(gimp) == before
+
+
+def test_a_plug_in_that_gimp_does_not_take_is_seen(gimp):
+    entry = gimp.on_host(gimp.profile / "plug-ins/hair_recolor/hair_recolor.py")
+    whole = entry.read_text()
+    entry.write_text("#!/usr/bin/env python3\nimport nonsense_of_another_version\n")
+    look = f"""import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(gimp.home / "hair recolor")!r})
+from installer import doctor, places
+for check in doctor.check_gimps(places.find_gimps(places.System.here())): print(check)"""
+    said = harness.run(gimp, ["python3", "-c", look])
+    entry.write_text(whole)
+    assert "FAILED" in said and "did not take it" in said and "nonsense_of_another_version" in said, said
+
+
+def test_the_environment_holds_nothing_but_what_is_pinned(gimp):
+    pip = [gimp.home / ".local/share/hair-recolor/venv/bin/python", "-I", "-m", "pip", "list", "--format=json"]
+    installed = {p["name"].lower().replace("_", "-"): p["version"] for p in json.loads(harness.run(gimp, pip))}
+    version = harness.run(gimp, ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
+    for name in ("pip", "setuptools", "hairmask"):
+        installed.pop(name, None)
+    assert installed.items() <= dict(read_pins(version)).items()
+
+
+def test_uninstalling_leaves_nothing_of_ours(gimp):
+    kept = gimp.on_host(gimp.profile / "plug-in-settings/GimpProcedureConfigRun-python-fu-hair-recolor.last")
+    kept.parent.mkdir(exist_ok=True)
+    kept.touch()  # the last values, which GIMP has kept if the dialog was shown before
+    status, said = installer(gimp, "--uninstall")
+    assert status == 0 and "is removed" in said, said
+    left = [
+        p for p in files_at_home(gimp) if p.parts[0] != "hair recolor" and "hair" in str(p).replace("hair recolor", "")
+    ]
+    assert not left

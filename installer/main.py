@@ -1,0 +1,192 @@
+"""install.py's command line: install, demonstrate, test, look, uninstall."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from hairmask_core import __version__
+
+from .doctor import check_visible, doctor, environments
+from .environment import check_python, choose_runtime, make_environment
+from .places import System, data_folder, find_gimps, kinds, python_in
+from .plugin import LAST_VALUES, put_plugin, self_check, stop_workers, worker_folders
+from .record import NAME, Record, remove, remove_all
+from .system import SOURCE, InstallError, explain_refusal, installer_command, quote, run_quietly, tail
+
+
+def main(description):
+    """Returns the exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console may lack letters that a path has
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--demo", nargs="?", const="", metavar="PHOTO", help="recolor a photo (default: a portrait of an astronaut)"
+    )
+    what.add_argument("--doctor", action="store_true", help="look whether everything works")
+    what.add_argument("--test", action="store_true", help="run all tests")
+    what.add_argument("--uninstall", action="store_true", help="remove everything that was installed")
+    args, rest = parser.parse_known_args()
+    if rest and not args.test:  # what follows --test goes to pytest
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    system = System.here()
+    try:
+        if args.uninstall:
+            return uninstall(system)
+        if args.doctor:
+            return doctor(system)
+        check_python()
+        if args.test:
+            return run_tests(rest)
+        install(system)
+        return demo(system, args.demo) if args.demo is not None else 0
+    except InstallError as error:
+        print(f"\nNot finished: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\nNot finished: {explain_refusal(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Run this again to go on, or with --uninstall to remove what is there.", file=sys.stderr)
+        return 130
+
+
+# Installing
+
+
+def install(system):
+    """Make the environments, put the plug-in into every GIMP 3, and check that it works, from GIMP's side as well."""
+    refuse_sudo(system.environ)
+    record = Record(data_folder(system))
+    print(f"Hair Recolor {__version__}")
+    gimps = find_gimps(system)
+    for kind in environments(system, gimps):
+        extra = "cpu" if kind.sandbox else choose_runtime()
+        make_environment(record, kind.environment, [extra], kind.sandbox)
+    stop_workers(kinds(system))  # one from before this installation would serve the old code
+    note_worker_folders(record, system)
+    missing = put_plugins(record, gimps)
+    print("Checking …", flush=True)
+    python = kinds(system)[0].python
+    print(f"It works: the network runs on {self_check(python)}.")
+    missing += look_from_gimp(gimp for gimp in gimps if gimp.plugin.is_dir())
+    if missing:
+        raise InstallError("\n".join(missing))
+    hairmask = python.parent / ("hairmask.exe" if os.name == "nt" else "hairmask")
+    if gimps:
+        print("\nNext: start GIMP (restart it if it is running), open a photo, choose Filters > Hair > Recolor…")
+    else:
+        print("\nNo GIMP 3 was found, so the command line is all there is for now. After installing GIMP 3")
+        print("and starting it once, run this command again to get Filters > Hair > Recolor… into its menu.")
+    print(f"Command line: {quote([str(hairmask)])} --help")
+
+
+def refuse_sudo(environ):
+    """With sudo, it would be installed for root, whose GIMP nobody uses, or leave files that the user cannot change."""
+    if environ.get("SUDO_USER") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        raise InstallError(f"This needs no administrator rights: run it as {environ['SUDO_USER']}, without sudo.")
+
+
+def note_worker_folders(record, system):
+    outside, *inside = worker_folders(kinds(system))
+    record.make_folder(outside.parent)
+    record.note_tree(outside)
+    for folder in inside:
+        record.note_tree(folder.parent)
+
+
+def put_plugins(record, gimps):
+    """Put the plug-in into every GIMP's folder; one that refuses does not stop the others. Returns what is missing."""
+    missing = []
+    for gimp in gimps:
+        try:
+            put_plugin(record, gimp, gimp.kind.python)
+            print(f"Plug-in: {gimp.plugin}")
+        except OSError as error:
+            missing.append(f"{gimp} does not have the plug-in. {explain_refusal(error)}")
+    return missing
+
+
+def look_from_gimp(gimps):
+    """Start each GIMP and ask for the filter. Returns what is missing."""
+    missing = []
+    for gimp in gimps:
+        if not gimp.program:
+            print(f"{gimp}: its program was not found, so nobody looked; its settings are in {gimp.settings}")
+            continue
+        check = check_visible(gimp)
+        print(f"{gimp}: {check.finding}")
+        if check.remedy:
+            missing.append(f"{gimp} does not show the filter. {check.remedy}")
+    return missing
+
+
+# Demonstration and tests
+
+
+def demo(system, photo):
+    """Recolor a photo and say where the before/after picture is."""
+    folder = Path.cwd() / "hair-recolor-demo"
+    folder.mkdir(exist_ok=True)
+    python = kinds(system)[0].python
+    photo = Path(photo) if photo else fetch_astronaut(python, folder)
+    picture = folder / f"{photo.stem}-before-after.png"
+    made = subprocess.run([str(python), "-I", "-m", "hairmask_core.demo", str(photo), str(picture)])
+    if made.returncode != 0:
+        return 1
+    print(f"\nBefore and after: {picture}")
+    return 0
+
+
+def fetch_astronaut(python, folder):
+    """scikit-image's portrait of an astronaut (NASA, public domain), taken out of that package's own archive."""
+    target = folder / "astronaut.png"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory() as scratch:
+        options = ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", scratch]
+        fetched = run_quietly([python, "-I", "-m", "pip", "download", *options, "scikit-image"])
+        archives = list(Path(scratch).glob("*.whl"))
+        if fetched.returncode != 0 or not archives:
+            raise InstallError(
+                "The astronaut's portrait could not be fetched: check the network connection, "
+                f"or name a photo of yours: {installer_command()} --demo PHOTO\n{tail(fetched.stdout)}"
+            )
+        with zipfile.ZipFile(archives[0]) as archive:
+            target.write_bytes(archive.read("skimage/data/astronaut.png"))
+    return target
+
+
+def run_tests(arguments):
+    """All tests, in an environment of their own beside this file; the user's GIMP is not touched."""
+    folder = SOURCE / ".venv-test" / "venv"
+    make_environment(Record(folder.parent), folder, [choose_runtime(), "test", "training"], keep_cache=True)
+    # Not "python -m pytest", which would put the source before the installed product.
+    pytest = python_in(folder).with_name("pytest.exe" if os.name == "nt" else "pytest")
+    return subprocess.run([str(pytest), *arguments], cwd=SOURCE).returncode
+
+
+# Uninstalling
+
+
+def uninstall(system):
+    """Remove exactly what was installed, and what GIMP keeps of the filter's last values."""
+    folder = data_folder(system)
+    if not (folder / NAME).exists():
+        print("Nothing to remove: Hair Recolor is not installed here.")
+        return 0
+    stop_workers(kinds(system))
+    for kind in kinds(system):
+        for path in kind.settings.glob(LAST_VALUES):
+            remove(path)
+    left = remove_all(folder)
+    if left:
+        raise InstallError("\n".join(left))
+    print("Hair Recolor is removed.")
+    return 0

@@ -1,0 +1,221 @@
+"""Where GIMPs, their settings and our own data are on each system. A `System` goes in, paths come out."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .system import run_quietly
+
+PLUGIN = "hair_recolor"
+FLATPAK_GIMP = "org.gimp.GIMP"
+CONSOLE_NAME = re.compile(r"gimp(-console)?(-\d+(\.\d+)?)?(\.exe)?")  # whatever GIMP's next release is called
+VERSION_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class System:
+    """What the locations depend on. root: "/" except for a made-up file tree."""
+
+    platform: str
+    home: Path
+    environ: Mapping[str, str]
+    root: Path = Path("/")
+
+    @classmethod
+    def here(cls):
+        return cls(sys.platform, Path.home(), os.environ)
+
+    def variable(self, name, otherwise):
+        """A folder that an environment variable names, or the usual one, below the home folder."""
+        return Path(self.environ.get(name) or self.home / otherwise)
+
+    def which(self, name):
+        return shutil.which(name, path=self.environ.get("PATH", ""))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way in which GIMP gets onto a computer.
+
+    settings: holds a folder for each series, "3.0" and so on. environment: the Python environment for its plug-in.
+    programs: commands that may start it without a window. sandbox: "flatpak" or "snap" if it runs in one, and with
+    it our environment: it sees neither the system's Python nor all of the home folder.
+    worker: where the worker keeps its things, if that is elsewhere than outside the sandbox.
+    """
+
+    name: str
+    settings: Path
+    environment: Path
+    programs: tuple[str, ...] = ()
+    sandbox: str = ""
+    worker: tuple[Path, ...] = ()
+
+    @property
+    def python(self):
+        return python_in(self.environment)
+
+
+@dataclass(frozen=True)
+class Gimp:
+    """One GIMP 3, or the settings folder of one whose program was not found.
+
+    settings: its folder, which GIMP makes at its first start. program: starts it without a window; "" if not found.
+    version: "3.2.6"; "" if the program was not found.
+    """
+
+    kind: Kind
+    settings: Path
+    program: str = ""
+    version: str = ""
+
+    @property
+    def plugin(self):
+        return self.settings / "plug-ins" / PLUGIN
+
+    def __str__(self):
+        return f"GIMP {self.version or self.settings.name}{self.kind.name and f' ({self.kind.name})'}"
+
+
+def data_folder(system):
+    """Where the environments and the record of the installation are."""
+    if system.platform == "win32":
+        base = system.variable("LOCALAPPDATA", "AppData/Local")
+    elif system.platform == "darwin":
+        base = system.home / "Library/Application Support"
+    else:
+        base = system.variable("XDG_DATA_HOME", ".local/share")
+    return base / "hair-recolor"
+
+
+def python_in(environment):
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def kinds(system):
+    """Every kind of GIMP that this system can have."""
+    environment = data_folder(system) / "venv"
+    if system.platform == "win32":
+        return _windows(system, environment)
+    if system.platform == "darwin":
+        return [Kind("", system.home / "Library/Application Support/GIMP", environment, _mac_programs(system))]
+    found = [Kind("", system.variable("XDG_CONFIG_HOME", ".config") / "GIMP", environment, _programs_on_path(system))]
+    if system.which("flatpak"):
+        own = system.home / ".var/app" / FLATPAK_GIMP
+        found.append(
+            Kind(
+                "Flatpak",
+                own / "config/GIMP",
+                environment.with_name("venv-flatpak"),
+                ("gimp-console",),
+                "flatpak",
+                (own / "cache/hair-recolor",),
+            )
+        )
+    if system.which("snap") and (system.home / "snap/gimp").is_dir():
+        # A snap sees no hidden folder of the home folder but its own; "common" stays when the snap is updated.
+        own = system.home / "snap/gimp"
+        caches = own / "current/.cache", own / "common/.cache"
+        found.append(
+            Kind(
+                "Snap",
+                own / "current/.config/GIMP",
+                own / "common/hair-recolor/venv",
+                ("gimp-console",),
+                "snap",
+                tuple(cache / "hair-recolor" for cache in caches),
+            )
+        )
+    return found
+
+
+def _windows(system, environment):
+    local = system.variable("LOCALAPPDATA", "AppData/Local")
+    folders = [Path(system.environ[name]) for name in ("ProgramFiles", "ProgramW6432") if name in system.environ]
+    folders = [folder for base in (*folders, local / "Programs") for folder in sorted(base.glob("GIMP*/bin"))]
+    programs = _programs_in(folders) + _programs_on_path(system)
+    found = [Kind("", system.variable("APPDATA", "AppData/Roaming") / "GIMP", environment, programs)]
+    # An app of the Microsoft Store sees the folder above as well, and one of its own in front of it.
+    for package in sorted((local / "Packages").glob("GIMP.GIMP*")):
+        settings = package / "LocalCache/Roaming/GIMP"
+        if settings.is_dir():
+            found.append(
+                Kind("Microsoft Store", settings, environment, _programs_in([local / "Microsoft/WindowsApps"]))
+            )
+    return found
+
+
+def _mac_programs(system):
+    bases = system.root / "Applications", system.home / "Applications"
+    return _programs_in([app / "Contents/MacOS" for base in bases for app in sorted(base.glob("GIMP*.app"))]) + (
+        _programs_on_path(system)
+    )
+
+
+def _programs_on_path(system):
+    return _programs_in(Path(folder) for folder in system.environ.get("PATH", "").split(os.pathsep) if folder)
+
+
+def _programs_in(folders):
+    """What may start GIMP without a window, each program once, gimp-console before gimp."""
+    found = {}
+    for folder in folders:
+        try:
+            inside = sorted(path for path in folder.iterdir() if CONSOLE_NAME.fullmatch(path.name))
+        except OSError:
+            continue
+        for path in sorted(inside, key=lambda path: "console" not in path.name):
+            target = path.resolve()
+            if target.name != "snap":  # the snap has a kind of its own
+                found.setdefault(target, str(path))
+    return tuple(found.values())
+
+
+def find_gimps(system):
+    """Every GIMP 3 of this user: those that have a settings folder, and those that will make one at their first start."""
+    gimps = []
+    for kind in kinds(system):
+        found = {folder: Gimp(kind, folder) for folder in kind.settings.glob("3.*") if folder.is_dir()}
+        for program in kind.programs:
+            version = ask_version(kind, program)
+            if version and version.startswith("3."):
+                folder = kind.settings / series(version)
+                gimp = found.get(folder) or Gimp(kind, folder)
+                if not gimp.program:
+                    found[folder] = replace(gimp, program=program, version=version)
+        gimps += [found[folder] for folder in sorted(found)]
+    return gimps
+
+
+def ask_version(kind, program):
+    """The version that a program says it has, or None."""
+    done = run_quietly(inside(kind.sandbox, [program, "--version"]), seconds=VERSION_SECONDS)
+    match = re.search(r"\b\d+\.\d+\.\d+", done.stdout) if done.returncode == 0 else None
+    return match and match[0]
+
+
+def series(version):
+    """Unstable minor versions share the next stable one's settings: "3.1.4" -> "3.2"."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return f"{major}.{minor + minor % 2}"
+
+
+def inside(sandbox, command, environment=None):
+    """The command as it is run from outside the sandbox, with variables set inside; unchanged where there is none."""
+    variables = [f"{key}={value}" for key, value in (environment or {}).items()]
+    command = [str(part) for part in command]
+    if sandbox == "flatpak":
+        return [
+            "flatpak",
+            "run",
+            *(f"--env={v}" for v in variables),
+            f"--command={command[0]}",
+            FLATPAK_GIMP,
+            *command[1:],
+        ]
+    if sandbox == "snap":
+        return ["snap", "run", "--shell", "gimp", "-c", 'exec env "$@"', "sh", *variables, *command]
+    return command

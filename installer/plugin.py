@@ -1,0 +1,138 @@
+"""The plug-in's files in GIMP's folders, and a check that goes the way that the plug-in goes."""
+
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from hairmask_core import __version__
+
+from .places import PLUGIN
+from .record import remove
+from .system import SOURCE, InstallError, installer_command
+
+PLUGIN_SOURCE = SOURCE / "gimp_plugin" / PLUGIN
+LAST_VALUES = "3.*/plug-in-settings/*python-fu-hair-recolor*"  # and presets, which GIMP keeps of every filter
+CHECK_SIDE = 64  # pixels
+CHECK_REQUEST = {  # besides the names of its files; see hairmask_core/protocol.py
+    "type": "recolor",
+    "width": CHECK_SIDE,
+    "height": CHECK_SIDE,
+    "format": "u8",
+    "mask_format": "u8",
+    "limits": [],
+    "shade": "copper",
+    "tips": None,
+    "strength": 1.0,
+    "force": True,
+    "engine": "whole",
+    "model": None,
+    "quality": "fast",
+    "step": 2,
+    "device": "auto",
+}
+
+
+def put_plugin(record, gimp, python):
+    """Put the plug-in into one GIMP's folder, with the settings that lead it to its environment; an older one goes."""
+    record.make_folder(gimp.plugin.parent)
+    record.note_tree(gimp.plugin)
+    if gimp.plugin.is_symlink():
+        gimp.plugin.unlink()
+    gimp.plugin.mkdir(exist_ok=True)
+    files = {path.name: path.read_bytes() for path in PLUGIN_SOURCE.glob("*.py")}
+    files["shades.json"] = (SOURCE / "hairmask_core" / "shades.json").read_bytes()
+    files["models.json"] = json.dumps(read_models(), indent=1).encode()
+    files["settings.json"] = make_settings(python)
+    for name, content in files.items():
+        replace_file(gimp.plugin / name, content, executable=name == f"{PLUGIN}.py")
+    for path in gimp.plugin.iterdir():
+        if path.name not in files:
+            remove(path)
+
+
+def replace_file(path, content, executable):
+    """Write a file so that it is either the old or the new one, whatever happens on the way."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.chmod(0o755 if executable else 0o644)  # GIMP passes over plug-ins that are not executable
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_models():
+    """What the dialog says of each whole-image network, the default one first."""
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((SOURCE / "models").glob("*.json"))]
+    cards = [card for card in cards if card["task"] == "whole-image"]
+    cards.sort(key=lambda card: not card["default"])
+    return [{"name": card["name"], "label": card["label"], "description": card["terms"]} for card in cards]
+
+
+def make_settings(python):
+    """What settings.json holds: where the environment's Python is, its version, and the command that repairs it."""
+    settings = {"python": str(python), "version": __version__, "repair": installer_command()}
+    return json.dumps(settings, indent=1).encode()
+
+
+def self_check(python):
+    """Recolor a small picture through the plug-in's own client and worker; returns the device that did it."""
+    client = load_client()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "settings.json").write_bytes(make_settings(python))
+        settings = client.load_settings(folder)
+    directory = client.private_directory()
+    files = {name: client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
+    request = CHECK_REQUEST | {name: path.name for name, path in files.items()}
+
+    def on_result(result):
+        sizes = (files["layer_out"].stat().st_size, files["mask_out"].stat().st_size)
+        if sizes != (4 * CHECK_SIDE**2, CHECK_SIDE**2):
+            raise InstallError(f"The worker answered with files of {sizes} bytes: run this again, then report it.")
+        for notice in result["notices"]:
+            print(notice)
+        return result["device"]
+
+    try:
+        files["pixels"].write_bytes(
+            bytes((x * 4, y * 4, 96, 255)[c] for y in range(CHECK_SIDE) for x in range(CHECK_SIDE) for c in range(4))
+        )
+        return client.ask(settings, directory, request, lambda fraction, text: None, on_result)
+    except client.WorkerError as error:
+        raise InstallError(f"The check failed: {error}") from error
+    finally:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        client.stop(directory)
+
+
+def load_client():
+    """The plug-in's own worker client, from the source tree."""
+    spec = importlib.util.spec_from_file_location("worker_client", PLUGIN_SOURCE / "worker_client.py")
+    client = importlib.util.module_from_spec(spec)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the download folder may be read-only
+    try:
+        spec.loader.exec_module(client)
+    finally:
+        sys.dont_write_bytecode = writes
+    return client
+
+
+def worker_folders(kinds):
+    """Where workers keep their sockets, outside sandboxes and inside."""
+    return [load_client().private_path(), *(folder / "worker" for kind in kinds for folder in kind.worker)]
+
+
+def stop_workers(kinds):
+    """Stop workers of any version: one from before an installation would serve the old code."""
+    client = load_client()
+    for folder in worker_folders(kinds):
+        client.stop(folder)
+
+
+def is_executable(path):
+    return os.name == "nt" or os.access(path, os.X_OK)
