@@ -14,7 +14,7 @@ import numpy as np
 
 from .dense import LARGEST_STEP
 from .errors import RequestError
-from .image import Photo, from_float, strips
+from .image import Photo, bounded, from_float, strips
 from .looks import QUALITIES
 from .models import ENGINES
 from .session import DEVICES
@@ -49,7 +49,7 @@ def check_request(request: dict, directory: Path) -> dict:
             "device": str(request["device"]),
             "force": bool(request["force"]),
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(
             f"The request to the worker is incomplete or malformed ({error!r}): update the plug-in."
         ) from error
@@ -100,7 +100,7 @@ def read_pixels(path: Path, width: int, height: int, dtype: type) -> Photo:
 def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
     """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
     for path in limits:
-        matte = matte * np.clip(_read_file(path, matte.shape, np.float32), 0, 1)
+        matte = matte * bounded(_read_file(path, matte.shape, np.float32))
     return matte
 
 
