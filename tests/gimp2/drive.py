@@ -6,17 +6,17 @@ drive.py PLUGIN FOLDER: FOLDER holds cases.json; answer.json and the pixels of n
 
 from __future__ import print_function
 
+import imp
 import io
 import json
 import os
-import runpy
 import sys
 
 import gimp
 import gimpfu
 
 plugin, folder = sys.argv[1:]
-runpy.run_path(plugin, run_name="__main__")  # ends in gimpfu.main(), which leaves the functions below
+imp.load_source("hair_recolor_gimp2", plugin)  # ends in gimpfu.main(), which leaves the functions below
 _, _, query, run = gimp.callbacks
 query()
 

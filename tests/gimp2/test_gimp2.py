@@ -19,7 +19,7 @@ import pytest
 
 from hairmask_core import __version__
 from hairmask_core.image import Photo
-from hairmask_core.models import find_cards
+from hairmask_core.models import choose_card
 from hairmask_core.pipeline import find_hair, recolor_photo
 from hairmask_core.shades import find_shade, named_shades
 
@@ -129,10 +129,8 @@ def called(tmp_path_factory, scene):
     shutil.copy(SOURCE, plugin)  # as install.py puts it there
     shutil.copy(CLIENT, plugin)
     shutil.copy(REPOSITORY / "hairmask_core/shades.json", plugin)
-    models = [
-        {"name": card.name, "label": card.name, "description": ""} for card in find_cards() if card.task == "whole"
-    ]
-    (plugin / "models.json").write_text(json.dumps(models or [{"name": "default", "label": "Default"}]))
+    models = [{"name": choose_card().name, "label": "Best", "description": ""}]
+    (plugin / "models.json").write_text(json.dumps(models))
     settings = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}
     (plugin / "settings.json").write_text(json.dumps(settings))
 
