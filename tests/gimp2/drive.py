@@ -27,12 +27,12 @@ def text(value):
 
 
 def content(name):
-    with open(os.path.join(folder, name), "rb") as file:
+    with open(os.path.join(folder, text(name)), "rb") as file:
         return file.read()
 
 
 def dump(name, drawable):
-    with open(os.path.join(folder, name), "wb") as file:
+    with open(os.path.join(folder, text(name)), "wb") as file:
         file.write(drawable.pixels)
 
 
