@@ -8,6 +8,7 @@ The same as hair_recolor.py is for GIMP 3, through Python-Fu (Python 2.7): takes
 image has.
 """
 
+import errno
 import io
 import json
 import os
@@ -172,8 +173,7 @@ def recolor_layer(image, layer, shade, color, photo, tips, strength, method, ste
         result = worker_client.ask(settings, directory, request, on_progress, on_result)
     finally:
         for path in list(files.values()) + limits:
-            if os.path.exists(path):
-                os.remove(path)
+            remove(path)
     pdb.gimp_progress_end()
     for notice in result["notices"]:
         pdb.gimp_message(worker_client.native(notice))
@@ -235,6 +235,15 @@ def create(path):
     """A new file that nobody else can read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def remove(path):
+    """Remove a file, unless the worker has been quicker."""
+    try:
+        os.remove(path)
+    except EnvironmentError as error:
+        if error.errno != errno.ENOENT:
+            raise
 
 
 def read_layer(layer, width, height, path):
