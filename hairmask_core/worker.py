@@ -27,12 +27,13 @@ from .exchange import (
     hash_pixels,
     limit_matte,
     read_pixels,
+    to_photo,
     write_mask,
     write_pixels,
 )
 from .image import Photo, read_photo
 from .models import choose_card
-from .pipeline import Hair, find_hair, recolor_photo, require_hair, shade_of_hair
+from .pipeline import Hair, find_hair, paint_strips, require_hair, shade_of_hair
 from .protocol import PROTOCOL, receive_message, send_message
 from .session import Session, open_session
 from .shades import Shade
@@ -166,23 +167,28 @@ class Desk:
         """Do one request; its files are read from and written to the private directory. Returns the answer."""
         wish = check_request(request, self.directory)
         report(0.0, "Reading the layer")
-        photo = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
+        rgba = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
         session = self._session(wish["engine"], wish["model"], wish["device"])
-        hair = self._find_hair(photo, session, wish, lambda done, text: report(0.05 + 0.55 * done, text))
+        hair = self._find_hair(
+            hash_pixels(rgba),
+            lambda: to_photo(rgba),
+            session,
+            wish,
+            lambda done, text: report(0.05 + 0.55 * done, text),
+        )
         if not wish["force"]:
             require_hair(hair)
-        matte = limit_matte(hair.matte, wish["limits"])
-        write_mask(wish["mask_out"], matte, wish["mask_format"])
+        write_mask(wish["mask_out"], limit_matte(hair.matte, wish["limits"]), wish["mask_format"])
         shade, tips = self._find_shade(session, wish, lambda done, text: report(0.6, text)), wish["tips"]
-        recolored = recolor_photo(
-            photo,
+        painted = paint_strips(
+            rgba,
             hair,
             shade.rgb,
             wish["strength"],
-            lambda done, text: report(0.6 + 0.35 * done, text),
+            lambda done, text: report(0.6 + 0.4 * done, text),
             tips.rgb if tips else None,
         )
-        write_pixels(wish["layer_out"], recolored, photo.alpha, lambda done: report(0.95 + 0.05 * done, "Recoloring"))
+        write_pixels(wish["layer_out"], painted)
         name = f"{shade.name} to {tips.name}" if tips else shade.name
         return {"device": session.device, "notices": session.notices, "shade": name, "share": hair.share}
 
@@ -196,14 +202,24 @@ class Desk:
         shade = wish["shade"]
         if isinstance(shade, Shade):
             return shade
-        return shade_of_hair(self._find_hair(read_photo(shade), session, wish, report), shade)
+        photo = read_photo(shade)
+        digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
+        return shade_of_hair(self._find_hair(digest, lambda: photo, session, wish, report), shade)
 
-    def _find_hair(self, photo: Photo, session: Session, wish: dict, report: Callable[[float, str], None]) -> Hair:
-        key = (hash_pixels(photo), session.card.sha256, session.device, wish["quality"], wish["step"])
+    def _find_hair(
+        self,
+        digest: bytes,
+        make_photo: Callable[[], Photo],
+        session: Session,
+        wish: dict,
+        report: Callable[[float, str], None],
+    ) -> Hair:
+        """The hair of the photo of that digest, which is only made if its hair is not known."""
+        key = (digest, session.card.sha256, session.device, wish["quality"], wish["step"])
         if key in self.hair:
             self.hair.move_to_end(key)
             return self.hair[key]
-        hair = find_hair(photo, session, quality=wish["quality"], step=wish["step"], report=report)
+        hair = find_hair(make_photo(), session, quality=wish["quality"], step=wish["step"], report=report)
         self.hair[key] = hair
         while len(self.hair) > 1 and sum(h.matte.nbytes for h in self.hair.values()) > MASK_CACHE_BYTES:
             self.hair.popitem(last=False)

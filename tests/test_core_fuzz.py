@@ -23,6 +23,7 @@ from hairmask_core.exchange import (
     hash_pixels,
     limit_matte,
     read_pixels,
+    to_photo,
     write_mask,
     write_pixels,
 )
@@ -245,12 +246,14 @@ def test_any_oklab_color_is_shown(rgb, seed):
     promise(oklab.oklab_to_rgb(np.ascontiguousarray(2 * rgb - 0.5)), rgb.shape, np.float32)
 
 
-@given(rgb=pictures(), tone=tones, shade=colors, strength=numbers)
+@given(rgb=pictures() | pictures(channels=(4,)), tone=tones, shade=colors, strength=numbers)
 @fuzz(250)
 def test_recolor(rgb, tone, shade, strength):
     before = rgb.copy()
     out = recolor.recolor(rgb, tone, shade, strength)
     np.testing.assert_array_equal(rgb, before)
+    np.testing.assert_array_equal(out[..., 3:], rgb[..., 3:])
+    out, rgb = out[..., :3], rgb[..., :3]
     assert out.shape == rgb.shape and out.dtype == rgb.dtype
     if strength == 0:
         np.testing.assert_array_equal(out, rgb)
@@ -399,8 +402,11 @@ def test_matting_coefficients(data):
 def test_guided_filter(data):
     guide = data.draw(pictures(types=[np.float32], wild=False))
     p = data.draw(maps(guide.shape[:2]))
-    c = refine.guided_filter_coefficients(guide, p, data.draw(st.integers(1, 9)), refine.EPSILON)
-    assert c.shape == (*p.shape, 4) and c.dtype == np.float32 and np.isfinite(c).all()
+    radius = data.draw(st.integers(1, 9))
+    c = refine.guided_filter_coefficients(guide, p, radius, refine.EPSILON)
+    side = max(1, (2 * radius + 1) // refine.FINENESS)
+    assert c.shape == (*(max(1, round(length / side)) for length in p.shape), 4)
+    assert c.dtype == np.float32 and np.isfinite(c).all()
 
 
 # Regions
@@ -654,15 +660,15 @@ def test_pixels_in_files(data, tmp_path):
     width, height = rgba.shape[1], rgba.shape[0]
     path = tmp_path / "exchange-1"
     path.write_bytes(rgba.tobytes())
-    photo = read_pixels(path, width, height, kind)
-    finite = np.where(np.isfinite(rgba), rgba, 0)
-    assert photo.rgb.dtype == rgba.dtype and np.isfinite(photo.rgb).all()
-    known = np.isfinite(rgba[..., :3])
-    np.testing.assert_array_equal(photo.rgb[known], finite[..., :3][known])
-    assert len(hash_pixels(photo)) == 64
-    write_pixels(path, photo.rgb, photo.alpha, lambda fraction: None)
-    again = read_pixels(path, width, height, kind)
-    np.testing.assert_array_equal(again.rgb, photo.rgb)
+    pixels = read_pixels(path, width, height, kind)
+    assert pixels.shape == rgba.shape and pixels.dtype == rgba.dtype and np.isfinite(pixels).all()
+    known = np.isfinite(rgba)
+    np.testing.assert_array_equal(pixels[known], rgba[known])
+    photo = to_photo(pixels)
+    np.testing.assert_array_equal(photo.rgb, pixels[..., :3])
+    assert len(hash_pixels(pixels)) == len(hash_pixels(photo.rgb)) == 64
+    write_pixels(path, [pixels[:1], pixels[1:]])
+    np.testing.assert_array_equal(read_pixels(path, width, height, kind), pixels)
     with pytest.raises(RequestError):
         read_pixels(path, width + 1, height, kind)
     matte = data.draw(maps((height, width)))
