@@ -21,7 +21,8 @@ CACHE = Path(os.environ.get("HAIR_RECOLOR_GIMP_ROOTS", "/var/cache/hair-recolor-
 
 def can_fetch() -> bool:
     """Whether this machine can get the parts: Debian, as root; in CI it must."""
-    return bool(os.environ.get("CI")) or (os.geteuid() == 0 and shutil.which("apt-get") is not None)
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return bool(os.environ.get("CI")) or (is_root and shutil.which("apt-get") is not None)
 
 
 def python27() -> list[str]:
