@@ -188,7 +188,7 @@ class Desk:
             lambda done, text: report(0.6 + 0.4 * done, text),
             tips.rgb if tips else None,
         )
-        write_pixels(wish["layer_out"], painted)
+        write_pixels(wish["layer_out"], rgba.nbytes, painted)
         name = f"{shade.name} to {tips.name}" if tips else shade.name
         return {"device": session.device, "notices": session.notices, "shade": name, "share": hair.share}
 
