@@ -667,7 +667,7 @@ def test_pixels_in_files(data, tmp_path):
     photo = to_photo(pixels)
     np.testing.assert_array_equal(photo.rgb, pixels[..., :3])
     assert len(hash_pixels(pixels)) == len(hash_pixels(photo.rgb)) == 64
-    write_pixels(path, [pixels[:1], pixels[1:]])
+    write_pixels(path, pixels.nbytes, [pixels[:1], pixels[1:]])
     np.testing.assert_array_equal(read_pixels(path, width, height, kind), pixels)
     with pytest.raises(RequestError):
         read_pixels(path, width + 1, height, kind)
