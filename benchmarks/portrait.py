@@ -49,7 +49,7 @@ def command_line(photo: Path, scratch: Path) -> float:
 def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
     """Seconds for one request from pixels in a file to pixels in files; starts the worker if none runs."""
     settings = {"python": sys.executable, "version": __version__, "repair": ""}
-    files = {name: Path(worker_client.exchange_path(directory)) for name in ("pixels", "layer_out", "mask_out")}
+    files = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
     files["pixels"].write_bytes(rgba.tobytes())
     request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": "u8", "mask_format": "u8"}
     request |= {

@@ -32,14 +32,14 @@ SETTINGS = {"python": sys.executable, "version": __version__, "repair": "python3
 def directory(tmp_path, monkeypatch):
     """A private directory of this test's own; a worker that serves it is ended afterwards."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    directory = Path(worker_client.private_directory())
+    directory = worker_client.private_directory()
     yield directory
     worker_client.stop(directory)
 
 
 def make_request(directory, rgba, **changes):
     kind = {np.dtype(np.uint8): "u8", np.dtype(np.uint16): "u16", np.dtype(np.float32): "float"}[rgba.dtype]
-    names = {name: Path(worker_client.exchange_path(directory)) for name in ("pixels", "layer_out", "mask_out")}
+    names = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
     names["pixels"].write_bytes(rgba.tobytes())
     request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": kind, "mask_format": "u8"}
     request |= {
@@ -128,7 +128,7 @@ def test_deep_layers_keep_alpha_and_precision(directory, astronaut, dtype):
 def test_limits_multiply_the_mask(directory, astronaut):
     _, _, whole = ask(directory, make_request(directory, with_alpha(astronaut), mask_format="float"))
     limit = np.linspace(0, 1, 512, dtype=np.float32)[None].repeat(512, 0)
-    path = Path(worker_client.exchange_path(directory))
+    path = worker_client.exchange_path(directory)
     path.write_bytes(np.ascontiguousarray(limit).tobytes())
     _, _, limited = ask(
         directory, make_request(directory, with_alpha(astronaut), mask_format="float", limits=[path.name])

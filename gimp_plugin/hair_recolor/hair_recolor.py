@@ -259,13 +259,13 @@ def recolor_layer(image, layer, config, settings):
     directory = worker_client.private_directory()
     transport = choose_transport(image)
     width, height = layer.get_width(), layer.get_height()
-    files = {name: Path(worker_client.exchange_path(directory)) for name in ("pixels", "layer_out", "mask_out")}
+    files = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
     limits = []
     Gimp.progress_init("Reading the layer")
     try:
         read_buffer(layer.get_buffer(), (0, 0, width, height), transport["pixels"], files["pixels"], (0.0, READ_SHARE))
         for buffer, left, top in limiting_masks(image, layer):
-            limits.append(Path(worker_client.exchange_path(directory)))
+            limits.append(worker_client.exchange_path(directory))
             read_buffer(buffer, (left, top, width, height), "Y float", limits[-1], (READ_SHARE, READ_SHARE))
         request = {
             "type": "recolor",

@@ -2,8 +2,8 @@
 """Finds or starts the worker, sends it one request, relays progress. Standard library only.
 
 The protocol is described in hairmask_core/protocol.py. Runs inside whatever Python GIMP has: 3.9 or newer in
-GIMP 3, 2.7 in GIMP 2.10; so paths are given back as strings, and EnvironmentError stands for OSError, which
-has not all of a socket's and a file's errors in 2.7.
+GIMP 3, 2.7 in GIMP 2.10; so paths are put together by os.path and given back as Path, which is str in 2.7, and
+EnvironmentError stands for OSError, which has not all of a socket's and a file's errors in 2.7.
 """
 
 import io
@@ -18,6 +18,11 @@ import tempfile
 import time
 import uuid
 from contextlib import closing
+
+try:
+    from pathlib import Path
+except ImportError:
+    Path = str
 
 PROTOCOL = 4
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
@@ -66,7 +71,7 @@ def private_path():
     if len(path if isinstance(path, bytes) else os.fsencode(path)) > LONGEST_SOCKET_PATH:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         directory = os.path.join(tempfile.gettempdir(), "hair-recolor-{}".format(user))
-    return directory
+    return Path(directory)
 
 
 def private_directory():
@@ -90,7 +95,7 @@ def private_directory():
 
 def exchange_path(directory):
     """A new name for a file that carries pixels to or from the worker."""
-    return os.path.join(directory, "exchange-" + uuid.uuid4().hex)
+    return Path(os.path.join(directory, "exchange-" + uuid.uuid4().hex))
 
 
 def ask(settings, directory, request, on_progress, on_result):
