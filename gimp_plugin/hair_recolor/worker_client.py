@@ -6,6 +6,7 @@ GIMP 3, 2.7 in GIMP 2.10; so paths are put together by os.path and given back as
 EnvironmentError stands for OSError, which has not all of a socket's and a file's errors in 2.7.
 """
 
+import errno
 import io
 import json
 import os
@@ -284,13 +285,13 @@ def _receive(connection, on_silence=lambda: None):
     """The next message. on_silence: called every POLL_SECONDS without one; what it raises ends the waiting."""
     (length,) = struct.unpack(">I", _receive_exactly(connection, 4, on_silence))
     if length > LARGEST_MESSAGE:
-        raise socket.error("not a message: {} bytes".format(length))
+        raise socket.error(errno.ECONNRESET, "not a message: {} bytes".format(length))
     try:
         message = json.loads(_receive_exactly(connection, length, on_silence))
         message["type"]
         return message
     except (ValueError, KeyError, TypeError) as error:
-        raise socket.error("not a message: {!r}".format(error))
+        raise socket.error(errno.ECONNRESET, "not a message: {!r}".format(error))
 
 
 def _receive_exactly(connection, count, on_silence):
@@ -302,6 +303,6 @@ def _receive_exactly(connection, count, on_silence):
             on_silence()
             continue
         if not part:
-            raise socket.error("the connection was closed")
+            raise socket.error(errno.ECONNRESET, "the connection was closed")
         data += part
     return bytes(data)
