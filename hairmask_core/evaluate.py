@@ -77,7 +77,8 @@ def evaluate(
     hair, "pooled_average_precision" and "curve" over all their pixels, the photos with an empty mask
     apart ("empty_photos", "mean_false_share": their share of pixels at or above 0.5), and the speed.
 
-    Raises PhotoError if a photo or a mask cannot be read, or if their sizes differ.
+    Raises PhotoError if a photo or a mask cannot be read, or if their sizes differ; ValueError if `predict` gives
+    anything but a probability map of the photo's size.
     """
     records, pooled = [], np.zeros((2, BINS), np.int64)
     for image, mask in pairs:
@@ -91,6 +92,7 @@ def evaluate(
         began = time.perf_counter()
         p = predict(photo)
         record = {"name": image.name, "seconds": time.perf_counter() - began}
+        _check_probability(p, truth)
         found = p >= THRESHOLD
         if truth.any():
             histogram = score_histogram(p, truth)
@@ -129,23 +131,42 @@ def evaluate(
     }
 
 
-# Metrics. `found` and `truth` are (H, W) bool, `p` is (H, W) float32 in 0…1; all return a float in 0…1.
+# Metrics. `found` and `truth` are (H, W) bool, `p` is (H, W) floating-point in 0…1, all of one size and not empty;
+# they return a float in 0…1 and raise ValueError for anything else.
+
+
+def _check_found(found: np.ndarray, truth: np.ndarray) -> None:
+    if not all(isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype == bool for mask in (found, truth)):
+        raise ValueError("Masks must be (height, width) of bool.")
+    if found.shape != truth.shape or not truth.size:
+        raise ValueError(f"Masks must be of one size and not empty: {found.shape} is not {truth.shape}.")
+
+
+def _check_probability(p: np.ndarray, truth: np.ndarray) -> None:
+    if not (isinstance(p, np.ndarray) and np.issubdtype(p.dtype, np.floating)):
+        raise ValueError("A probability map must be an array of floating-point numbers.")
+    _check_found(p >= THRESHOLD, truth)
+    if not (p.min() >= 0 and p.max() <= 1):  # not for NaN either
+        raise ValueError("Probabilities must be numbers from 0 to 1.")
 
 
 def iou(found: np.ndarray, truth: np.ndarray) -> float:
     """Intersection over union of hair (Jaccard 1901): TP / (TP + FP + FN); 1 if neither has hair."""
+    _check_found(found, truth)
     union = np.count_nonzero(found | truth)
     return float(np.count_nonzero(found & truth) / union) if union else 1.0
 
 
 def f1(found: np.ndarray, truth: np.ndarray) -> float:
     """Harmonic mean of precision and recall of hair: 2TP / (2TP + FP + FN); 1 if neither has hair."""
+    _check_found(found, truth)
     total = np.count_nonzero(found) + np.count_nonzero(truth)
     return float(2 * np.count_nonzero(found & truth) / total) if total else 1.0
 
 
 def pixel_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
     """Share of pixels that are classified rightly: (TP + TN) / all."""
+    _check_found(found, truth)
     return float(np.mean(found == truth))
 
 
@@ -154,6 +175,7 @@ def mean_pixel_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
 
     Classes that the truth does not have do not count.
     """
+    _check_found(found, truth)
     shares = [float(np.mean(found[truth == kind] == kind)) for kind in (True, False) if (truth == kind).any()]
     return float(np.mean(shares))
 
@@ -163,6 +185,7 @@ def dice(p: np.ndarray, truth: np.ndarray) -> float:
 
     On a hard mask it would equal F1; on the map it also says how sure the map is. 1 if both are empty.
     """
+    _check_probability(p, truth)
     total = float(p.sum(dtype=np.float64)) + np.count_nonzero(truth)
     return float(2 * p[truth].sum(dtype=np.float64) / total) if total else 1.0
 
@@ -173,6 +196,7 @@ def boundary_f_score(found: np.ndarray, truth: np.ndarray) -> float:
     Precision: share of the found outline within a tolerance (0.75 % of the diagonal, at least one
     pixel) of the true one; recall the other way round. 1 if neither has an outline, 0 if only one has.
     """
+    _check_found(found, truth)
     outlines = [_outline(mask) for mask in (found, truth)]
     if not outlines[0].any() or not outlines[1].any():
         return float(outlines[0].any() == outlines[1].any())
@@ -194,6 +218,7 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 def score_histogram(p: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(2, BINS) int64: how many pixels of not hair (row 0) and of hair (row 1) have each probability."""
+    _check_probability(p, truth)
     bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
     return np.stack([np.bincount(bins[truth == kind], minlength=BINS) for kind in (False, True)])
 

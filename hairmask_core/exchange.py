@@ -14,7 +14,7 @@ import numpy as np
 
 from .dense import LARGEST_STEP
 from .errors import RequestError
-from .image import FULL_SCALE, Photo, from_float, strips, work_in_strips
+from .image import FULL_SCALE, Photo, bounded, from_float, strips, work_in_strips
 from .looks import QUALITIES
 from .models import ENGINES
 from .session import DEVICES
@@ -103,7 +103,7 @@ def to_photo(rgba: np.ndarray) -> Photo:
 def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
     """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
     for path in limits:
-        matte = matte * np.clip(_read_file(path, matte.shape, np.float32), 0, 1)
+        matte = matte * bounded(_read_file(path, matte.shape, np.float32))
     return matte
 
 

@@ -50,11 +50,17 @@ class Photo:
     rgb: (H, W, 3), uint8, uint16 or float32 (nominal range 0…1), sRGB-encoded.
     alpha: (H, W) of the same dtype, or None where the photo is opaque.
     icc_profile: the embedded color profile, passed on to what is written, or None.
+    Raises ValueError for arrays that are none of that, or empty.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     icc_profile: bytes | None = None
+
+    def __post_init__(self):
+        check_rgb(self.rgb)
+        if self.alpha is not None:
+            check_map(self.alpha, self.rgb.shape[:2], self.rgb.dtype)
 
     @property
     def height(self) -> int:
@@ -127,7 +133,10 @@ def _decode_deep(path: Path, data: bytes, orientation: int, icc_profile: bytes |
     alpha = np.ascontiguousarray(stored[..., -1]) if channels in (2, 4) else None
     color = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
     gray_profile = channels < 3
-    return Photo(np.ascontiguousarray(color), alpha, None if gray_profile else icc_profile)
+    color = np.ascontiguousarray(color)
+    if color.dtype == np.float32:  # a file may hold anything; the rest needs numbers
+        color, alpha = np.nan_to_num(color, nan=0, posinf=1, neginf=0), None if alpha is None else bounded(alpha)
+    return Photo(color, alpha, None if gray_profile else icc_profile)
 
 
 def _from_pillow(picture: Image.Image) -> Photo:
@@ -164,8 +173,12 @@ def write_image(
     alpha: (H, W) of the same dtype, or None. JPEG has no alpha: it gets white behind.
     A 16-bit image goes into PNG or TIFF as it is, into JPEG and WebP as 8 bits.
 
-    Raises PhotoError if the ending is unknown or the file cannot be written.
+    Raises PhotoError if the ending is unknown, or the file cannot be written, or not so large a one in that format;
+    ValueError for arrays that are none of that, or empty.
     """
+    check_map(pixels, pixels.shape, pixels.dtype) if np.ndim(pixels) == 2 else check_rgb(pixels)
+    if alpha is not None:
+        check_map(alpha, pixels.shape[:2], pixels.dtype)
     path = Path(path)
     ending = path.suffix.lower()
     check_writable_name(path)
@@ -180,10 +193,34 @@ def write_image(
         pixels, alpha = from_float(to_float(pixels) * cover + (1 - cover), np.uint8), None
     if alpha is not None:
         pixels = np.dstack([pixels, alpha])
-    encoded = (
-        _encode_deep(pixels, ending, icc_profile) if pixels.dtype == np.uint16 else _encode(pixels, ending, icc_profile)
-    )
+    encode = _encode_deep if pixels.dtype == np.uint16 else _encode
+    try:
+        encoded = encode(pixels, ending, icc_profile)
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"{path} cannot be written in this format ({error}): name it .png instead.") from error
     _write_in_one_step(path, encoded)
+
+
+def check_rgb(rgb: np.ndarray, channels: tuple[int, ...] = (3,)) -> None:
+    """Raise ValueError unless `rgb` is (H, W, 3), or of other channels, of uint8, uint16 or float32 and not empty."""
+    if isinstance(rgb, np.ndarray) and rgb.ndim == 3 and rgb.shape[2] in channels and rgb.size:
+        if rgb.dtype in FULL_SCALE:
+            return
+    raise ValueError(
+        f"The picture is {_describe(rgb)}: it must be (height, width, 3) of uint8, uint16 or float32, and not empty."
+    )
+
+
+def check_map(values: np.ndarray, shape: tuple[int, ...], dtype) -> None:
+    """Raise ValueError unless `values` is (H, W), of that shape and one stored type, and not empty."""
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.size and values.dtype in FULL_SCALE:
+        if values.shape == shape and values.dtype == dtype:
+            return
+    raise ValueError(f"The map is {_describe(values)}: it must be {shape} of {np.dtype(dtype)}, and not empty.")
+
+
+def _describe(value: object) -> str:
+    return f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 def check_writable_name(path: Path) -> None:
@@ -251,6 +288,12 @@ def from_float(values: np.ndarray, dtype) -> np.ndarray:
     return cv2.multiply(np.clip(values, 0, 1), FULL_SCALE[dtype], dtype=depth).reshape(values.shape)
 
 
+def bounded(values: np.ndarray) -> np.ndarray:
+    """float32 of any shape, with anything in it -> within 0…1; what is no number becomes 0."""
+    values = np.clip(values, 0, 1)
+    return np.nan_to_num(values, copy=False) if np.isnan(values.max(initial=0)) else values
+
+
 def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
     """Width and height of the working-scale copy: `long_side` at most, aspect kept, multiples of `multiple`."""
     scale = long_side / max(width, height)
@@ -264,9 +307,9 @@ def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:
     """
     shrinks = size[0] * size[1] < photo.width * photo.height
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    proxy = np.clip(to_float(cv2.resize(photo.rgb, size, interpolation=method)), 0, 1)
+    proxy = bounded(to_float(cv2.resize(photo.rgb, size, interpolation=method)))
     if photo.alpha is not None:
-        cover = to_float(cv2.resize(photo.alpha, size, interpolation=method))[..., None]
+        cover = bounded(to_float(cv2.resize(photo.alpha, size, interpolation=method)))[..., None]
         proxy = proxy * cover + 0.5 * (1 - cover)
     return proxy.astype(np.float32)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import NoHairError
-from .image import Photo, from_float, strips, to_float
+from .image import Photo, bounded, check_map, check_rgb, from_float, strips, to_float
 from .looks import QUALITIES, Look, look_closely
 from .recolor import HairTone, measure_tone, recolor_strips, tone_color
 from .refine import enlarge, refine
@@ -65,9 +65,11 @@ def find_hair(
 
     refined: follow the photo's own edges; False gives the network's map, only enlarged.
     quality: key of looks.QUALITIES, for whole-image networks. step: for patch classifiers, see `texture`.
-    Raises NoHairError for a fully transparent photo, ModelError if the model cannot run, and whatever
-    `report` raises.
+    Raises NoHairError for a fully transparent photo, ModelError if the model cannot run, ValueError for another quality
+    or step, and whatever `report` raises.
     """
+    if quality not in QUALITIES:
+        raise ValueError(f"There is no quality {quality!r}: it must be one of {', '.join(QUALITIES)}.")
     looks = find_looks(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
     network = session.matting.run if session.matting and QUALITIES[quality].strands else None
     matte = assemble(photo, looks, refined, network, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
@@ -83,8 +85,8 @@ def sample(photo: Photo, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     step = max(1, round((matte.size / TONE_PIXELS) ** 0.5))
     p = np.ascontiguousarray(matte[::step, ::step])
     if photo.alpha is not None:
-        p = p * to_float(np.ascontiguousarray(photo.alpha[::step, ::step]))
-    return np.clip(np.nan_to_num(to_float(np.ascontiguousarray(photo.rgb[::step, ::step]))), 0, 1), p
+        p = p * bounded(to_float(np.ascontiguousarray(photo.alpha[::step, ::step])))
+    return bounded(to_float(np.ascontiguousarray(photo.rgb[::step, ::step]))), p
 
 
 def find_looks(
@@ -198,8 +200,14 @@ def paint_strips(
 def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """(1-p)·original + p·recolored, on sRGB-encoded values, as GIMP shows the masked layer.
 
-    original, recolored: (H, W, 3) of one dtype. matte: (H, W) float32, 0…1. Returns that dtype.
+    original, recolored: (H, W, 3), uint8, uint16 or float32, both of one dtype. matte: (H, W) float32, 0…1.
+    Returns that dtype. What is no number in one of them is none in the result. Raises ValueError for other arrays.
     """
+    check_rgb(original)
+    check_rgb(recolored)
+    if recolored.shape != original.shape or recolored.dtype != original.dtype:
+        raise ValueError(f"The recolored picture must be {original.shape} of {original.dtype}, as the original.")
+    check_map(matte, original.shape[:2], np.float32)
     out = np.empty_like(original)
     for rows in strips(*matte.shape):
         below, p = to_float(original[rows]), matte[rows, :, None]

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .image import from_float, strips, to_float, work_in_strips
+from .image import bounded, check_map, check_rgb, from_float, strips, to_float, work_in_strips
 from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, oklab_to_rgb, rgb_to_oklab
 
 CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
+FARTHEST = 1e6  # what float pixels hold beyond that is drawn as that, lest the formulas overflow
 TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit photos go through
 
 # Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
@@ -73,7 +74,8 @@ def recolor(
     tone: of the photo's hair. shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade;
     between them (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of
     range. report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
-    Returns the same shape and dtype. Raises ValueError for a strength outside 0…1.
+    Returns the same shape and dtype; unless strength is 0, what is no number counts as 0.
+    Raises ValueError for a strength or a shade outside 0…1, and for arrays that are none of that, or empty.
 
     Method: in OKLab (Ottosson 2020), see `dye`. It maps each color by itself, so for 8 bits it is computed on a grid of
     TABLE_SIZE³ colors, between which is interpolated; uint16 and float32 get the formulas themselves.
@@ -109,8 +111,13 @@ def recolor_strips(
     shades: at positions evenly spaced from 0 to 1. position: (H, W) float32, 0…1; each pixel is the linear mixture of
     its recolorings in the two nearest shades. None stands for 0 everywhere.
     """
+    check_rgb(pixels, (3, 4))
+    if position is not None:
+        check_map(position, pixels.shape[:2], np.float32)
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it must be between 0 and 1.")
+    if not shades or not all(len(shade) == 3 and all(0 <= part <= 1 for part in shade) for shade in shades):
+        raise ValueError(f"the shades are {shades}: each must be red, green and blue between 0 and 1.")
     height, width = pixels.shape[:2]
     if strength == 0:
         yield from ((rows, pixels[rows]) for rows in strips(height, width))
@@ -147,13 +154,15 @@ def _table_paint(table: ImageFilter.Color3DLUT) -> Callable[[np.ndarray], np.nda
 def _exact_paint(pixels: np.ndarray, curves: np.ndarray, strength: float) -> np.ndarray:
     """Paints (h, w, 3) or (h, w, 4) of any dtype."""
     rgb = np.ascontiguousarray(pixels[..., :3])
+    if rgb.dtype == np.float32 and not (rgb.max() <= FARTHEST and rgb.min() >= -FARTHEST):  # nor for NaN
+        rgb = np.clip(np.nan_to_num(rgb, nan=0), -FARTHEST, FARTHEST)
     painted = from_float(dye(to_float(rgb), rgb_to_oklab(rgb), curves, strength), rgb.dtype)
     return painted if pixels.shape[2] == 3 else np.dstack([painted, pixels[..., 3]])
 
 
 def _mix(pixels: np.ndarray, position: np.ndarray, paints: list) -> np.ndarray:
     """Paint each pixel by the two paints nearest to its position, and mix them."""
-    place = np.clip(position, 0, 1) * np.float32(len(paints) - 1)
+    place = bounded(position) * np.float32(len(paints) - 1)
     result = np.zeros(pixels.shape, np.float32)
     for i, paint in enumerate(paints):
         weight = 1 - np.abs(place - np.float32(i))

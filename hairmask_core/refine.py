@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .image import FULL_SCALE, to_float, work_in_strips
+from .image import FULL_SCALE, bounded, check_map, check_rgb, to_float, work_in_strips
 from .matting import matting_coefficients
 from .oklab import rgb_to_oklab
 
@@ -132,16 +132,19 @@ def refine(
     network: for `matting_coefficients`; without, the guided filter takes its place.
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
+    What is no number counts as 0. Raises ValueError for arrays that are none of that, or empty.
 
     Method: the matte is a linear function of the color, whose coefficients are found on a reduced copy and applied at
     full resolution (He, Sun 2015, "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided
     filter with a color guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21).
     """
+    check_rgb(rgb)
+    check_map(coarse, np.shape(coarse), np.float32)
     height, width = rgb.shape[:2]
     scale = min(1.0, WORK_LONG_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    guide = np.clip(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), 0, 1)
-    target = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
+    guide = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
+    target = cv2.resize(bounded(coarse), size, interpolation=cv2.INTER_LINEAR)
     radius = max(1, round(RADIUS * max(size) / max(coarse.shape)))
     if network:
         coefficients = matting_coefficients(guide, target, network, lambda done: report(GUESSED * done))
@@ -150,7 +153,7 @@ def refine(
 
     def apply(rows: slice) -> np.ndarray:
         here = _enlarge_rows(coefficients, rows, height, width)
-        strip = np.clip(rgb[rows], 0, 1) if rgb.dtype == np.float32 else rgb[rows]
+        strip = bounded(rgb[rows]) if rgb.dtype == np.float32 else rgb[rows]
         colors = cv2.cvtColor(strip, cv2.COLOR_RGB2RGBA)  # the constant's factor is the full alpha
         parts = cv2.multiply(here, colors, scale=1 / FULL_SCALE[rgb.dtype], dtype=cv2.CV_32F)
         return clear_haze(cv2.transform(parts, np.ones((1, 4), np.float32)).reshape(strip.shape[:2]))

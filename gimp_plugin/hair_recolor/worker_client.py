@@ -1,19 +1,29 @@
+# -*- coding: utf-8 -*-
 """Finds or starts the worker, sends it one request, relays progress. Standard library only.
 
-The protocol is described in hairmask_core/protocol.py. Runs inside whatever Python GIMP has.
+The protocol is described in hairmask_core/protocol.py. Runs inside whatever Python GIMP has: 3.9 or newer in
+GIMP 3, 2.7 in GIMP 2.10; so paths are put together by os.path and given back as Path, which is str in 2.7, and
+EnvironmentError stands for OSError, which has not all of a socket's and a file's errors in 2.7.
 """
 
+import errno
+import io
 import json
 import os
 import re
-import secrets
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+import uuid
+from contextlib import closing
+
+try:
+    from pathlib import Path
+except ImportError:
+    Path = str
 
 PROTOCOL = 4
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
@@ -21,61 +31,75 @@ HELLO_SECONDS = 10
 POLL_SECONDS = 0.5  # so often the caller may give up while the worker is silent
 LARGEST_MESSAGE = 1 << 20
 LONGEST_SOCKET_PATH = 100  # the system's limit is 104 or 108 bytes
+FILE_NAMES = "mbcs" if sys.platform == "win32" else "utf-8"  # their encoding in Python 2, whose str is bytes
+monotonic = getattr(time, "monotonic", time.time)
 
 
 class WorkerError(Exception):
     """Something that the user must know; the message says what to do. kind: "no-hair", "start", "internal" …"""
 
     def __init__(self, message, kind="start"):
-        super().__init__(message)
+        super(WorkerError, self).__init__(message)
         self.kind = kind
+
+
+def native(value, encoding="utf-8"):
+    """A value of JSON's as a str, which Python 2 has in bytes."""
+    return value.encode(encoding) if str is bytes and isinstance(value, type(b"".decode())) else str(value)
 
 
 def load_settings(folder):
     """What install.py left beside the plug-in: {"python", "version", "repair"}. Raises WorkerError if it is not there."""
-    path = Path(folder) / "settings.json"
+    path = os.path.join(folder, "settings.json")
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        return {key: str(settings[key]) for key in ("python", "version", "repair")}
-    except (OSError, ValueError, KeyError, TypeError):
+        with io.open(path, encoding="utf-8") as file:
+            settings = json.load(file)
+        return {key: native(settings[key], FILE_NAMES) for key in ("python", "version", "repair")}
+    except (EnvironmentError, ValueError, KeyError, TypeError):
         raise WorkerError(
-            f"Hair Recolor is not completely installed ({path} is missing or damaged): "
-            "run python3 install.py in the folder that Hair Recolor came in."
-        ) from None
+            "Hair Recolor is not completely installed ({} is missing or damaged): "
+            "run python3 install.py in the folder that Hair Recolor came in.".format(path)
+        )
 
 
 def private_path():
     """Where the user's own folder for socket and pixels is; nothing is made."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData/Local")
+        base = os.environ.get("LOCALAPPDATA") or os.path.join(os.path.expanduser("~"), "AppData", "Local")
     elif sys.platform == "darwin":
-        base = str(Path.home() / "Library/Caches")
+        base = os.path.join(os.path.expanduser("~"), "Library", "Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    directory = Path(base) / "hair-recolor" / "worker"
-    if len(os.fsencode(directory / "worker.sock")) > LONGEST_SOCKET_PATH:
-        directory = Path(tempfile.gettempdir()) / f"hair-recolor-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    return directory
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    directory = os.path.join(base, "hair-recolor", "worker")
+    path = os.path.join(directory, "worker.sock")
+    if len(path if isinstance(path, bytes) else os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        directory = os.path.join(tempfile.gettempdir(), "hair-recolor-{}".format(user))
+    return Path(directory)
 
 
 def private_directory():
     """The user's own folder for socket and pixels, mode 0700; made if it is not there."""
     directory = private_path()
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and (directory.is_symlink() or directory.stat().st_uid != os.getuid()):
-            raise WorkerError(f"{directory} belongs to another user: remove it, then run the filter again.")
-        directory.chmod(0o700)
-    except OSError as error:
+        try:
+            os.makedirs(directory, 0o700)
+        except EnvironmentError:
+            if not os.path.isdir(directory):
+                raise
+        if hasattr(os, "getuid") and (os.path.islink(directory) or os.stat(directory).st_uid != os.getuid()):
+            raise WorkerError("{} belongs to another user: remove it, then run the filter again.".format(directory))
+        os.chmod(directory, 0o700)
+    except EnvironmentError as error:
         raise WorkerError(
-            f"{directory} cannot be used ({error.strerror}): check its permissions and the free disk space."
-        ) from error
+            "{} cannot be used ({}): check its permissions and the free disk space.".format(directory, error.strerror)
+        )
     return directory
 
 
 def exchange_path(directory):
     """A new name for a file that carries pixels to or from the worker."""
-    return Path(directory) / f"exchange-{secrets.token_hex(12)}"
+    return Path(os.path.join(directory, "exchange-" + uuid.uuid4().hex))
 
 
 def ask(settings, directory, request, on_progress, on_result):
@@ -89,15 +113,15 @@ def ask(settings, directory, request, on_progress, on_result):
     """
     try:
         connection, result = _request(settings, directory, request, on_progress)
-    except OSError:
+    except EnvironmentError:
         try:  # the worker ended under us (idle exit, killed): once more with a new one
             connection, result = _request(settings, directory, request, on_progress)
-        except OSError as error:
+        except EnvironmentError as error:
             raise WorkerError(
-                f"The hair worker ended unexpectedly ({error}), perhaps for lack of memory: "
-                f"close other programs and try again. Its last words: {_last_words(directory)}"
-            ) from error
-    with connection:
+                "The hair worker ended unexpectedly ({}), perhaps for lack of memory: "
+                "close other programs and try again. Its last words: {}".format(error, _last_words(directory))
+            )
+    with closing(connection):
         return on_result(result)
 
 
@@ -113,12 +137,12 @@ def _request(settings, directory, request, on_progress):
         while True:
             answer = _receive(connection, on_silence)
             if answer["type"] == "progress":
-                state = [float(answer["fraction"]), str(answer["text"])]
+                state = [float(answer["fraction"]), native(answer["text"])]
                 on_progress(*state)
             elif answer["type"] == "result":
                 return connection, answer
             else:
-                raise WorkerError(str(answer.get("message")), str(answer.get("kind", "internal")))
+                raise WorkerError(native(answer.get("message")), native(answer.get("kind", "internal")))
     except BaseException:
         connection.close()
         raise
@@ -130,17 +154,17 @@ def connect(settings, directory, on_silence=lambda: None):
     on_silence: called while there is none yet; what it raises ends the waiting. An older worker at work is waited for.
     """
     process, told, held = None, None, False
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    deadline = monotonic() + START_SECONDS
+    while monotonic() < deadline:
         connection, hello = _try_connect(directory, on_silence)
         if connection:
             if hello.get("protocol") == PROTOCOL and hello.get("version") == settings["version"]:
                 return connection
-            with connection:  # left from before an update: it finishes what it does, then makes room
+            with closing(connection):  # left from before an update: it finishes what it does, then makes room
                 if hello.get("pid") != told:
                     _send_stop(connection)
             process, told = None, hello.get("pid")
-            deadline = time.monotonic() + START_SECONDS
+            deadline = monotonic() + START_SECONDS
         elif process is None:
             process = _start(settings, directory)
         elif process.poll() == 0:  # another worker holds the directory: it answers soon, or it is just ending
@@ -155,39 +179,42 @@ def connect(settings, directory, on_silence=lambda: None):
             "The hair worker runs but does not answer: run the filter again in a minute; "
             "if that does not help, restart the computer."
         )
-    raise WorkerError(_cannot_start(settings, f"it did not answer within {START_SECONDS} seconds"))
+    raise WorkerError(_cannot_start(settings, "it did not answer within {} seconds".format(START_SECONDS)))
 
 
 def stop(directory, seconds=30):
     """Ask a running worker to end, and wait until it has. Does nothing if none runs."""
     connection, _ = _try_connect(directory)
     if connection:
-        with connection:
+        with closing(connection):
             _send_stop(connection)
-        deadline = time.monotonic() + seconds
-        while (directory / "endpoint.json").exists() and time.monotonic() < deadline:
+        deadline = monotonic() + seconds
+        while os.path.exists(os.path.join(directory, "endpoint.json")) and monotonic() < deadline:
             time.sleep(0.05)
 
 
 def _cannot_start(settings, reason):
-    return f"The hair worker could not be started ({reason}): repair the installation with  {settings['repair']}"
+    return "The hair worker could not be started ({}): repair the installation with  {}".format(
+        reason, settings["repair"]
+    )
 
 
 def _try_connect(directory, on_silence=lambda: None):
     """A connection that has said hello, and the worker's hello; None and None if nobody answers in HELLO_SECONDS."""
-    deadline = time.monotonic() + HELLO_SECONDS
+    deadline = monotonic() + HELLO_SECONDS
 
     def wait():
         on_silence()
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise socket.timeout("no hello")
 
     connection = None
     try:
-        endpoint = json.loads((directory / "endpoint.json").read_text())
+        with io.open(os.path.join(directory, "endpoint.json"), encoding="utf-8") as file:
+            endpoint = json.load(file)
         if "path" in endpoint:
             connection = socket.socket(socket.AF_UNIX)
-            address = endpoint["path"]
+            address = native(endpoint["path"])
         else:
             connection = socket.socket(socket.AF_INET)
             address = ("127.0.0.1", endpoint["port"])
@@ -198,7 +225,7 @@ def _try_connect(directory, on_silence=lambda: None):
         if hello["type"] == "hello":
             return connection, hello
     # Nobody listens any more, another program's port by now, or a damaged endpoint file.
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (EnvironmentError, ValueError, KeyError, TypeError, OverflowError):
         pass
     except BaseException:
         if connection:
@@ -211,38 +238,46 @@ def _try_connect(directory, on_silence=lambda: None):
 
 
 def _start(settings, directory):
-    log = open(directory / "worker.log", "wb")
+    log = open(os.path.join(directory, "worker.log"), "wb")
+    nothing = open(os.devnull, "rb")
     # GIMP's own Python settings and library paths must not reach the worker's Python; -I ignores the rest.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GI_", "GEGL_", "BABL_"))}
     command = [settings["python"], "-I", "-m", "hairmask_core", "worker", "--directory", str(directory)]
-    options = {"creationflags": 0x08000008} if sys.platform == "win32" else {"start_new_session": True}
+    if sys.platform == "win32":
+        options = {"creationflags": 0x08000008}
+    elif sys.version_info < (3,):
+        options = {"preexec_fn": os.setsid, "close_fds": True}  # GIMP's pipes to this process are not the worker's
+    else:
+        options = {"start_new_session": True}
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=str(directory), **options
+            command, stdin=nothing, stdout=log, stderr=log, env=environment, cwd=str(directory), **options
         )
-    except OSError as error:
-        raise WorkerError(_cannot_start(settings, f"{settings['python']}: {error.strerror}")) from error
+    except EnvironmentError as error:
+        raise WorkerError(_cannot_start(settings, "{}: {}".format(settings["python"], error.strerror)))
     finally:
+        nothing.close()
         log.close()
 
 
 def _last_words(directory):
     try:
-        lines = (directory / "worker.log").read_text(errors="replace").strip().splitlines()
-    except OSError:
+        with io.open(os.path.join(directory, "worker.log"), encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+    except EnvironmentError:
         lines = []
-    return re.sub(r"\s+", " ", lines[-1])[:300] if lines else "it left no message"
+    return native(re.sub(r"\s+", " ", lines[-1])[:300]) if lines else "it left no message"
 
 
 def _send(connection, message):
-    body = json.dumps(message).encode()
+    body = json.dumps(message).encode("ascii")
     connection.sendall(struct.pack(">I", len(body)) + body)
 
 
 def _send_stop(connection):
     try:
         _send(connection, {"type": "stop"})
-    except OSError:
+    except EnvironmentError:
         pass  # it ended by itself meanwhile
 
 
@@ -250,13 +285,13 @@ def _receive(connection, on_silence=lambda: None):
     """The next message. on_silence: called every POLL_SECONDS without one; what it raises ends the waiting."""
     (length,) = struct.unpack(">I", _receive_exactly(connection, 4, on_silence))
     if length > LARGEST_MESSAGE:
-        raise ConnectionResetError(f"not a message: {length} bytes")
+        raise socket.error(errno.ECONNRESET, "not a message: {} bytes".format(length))
     try:
         message = json.loads(_receive_exactly(connection, length, on_silence))
         message["type"]
         return message
     except (ValueError, KeyError, TypeError) as error:
-        raise ConnectionResetError(f"not a message: {error!r}") from error
+        raise socket.error(errno.ECONNRESET, "not a message: {!r}".format(error))
 
 
 def _receive_exactly(connection, count, on_silence):
@@ -268,6 +303,6 @@ def _receive_exactly(connection, count, on_silence):
             on_silence()
             continue
         if not part:
-            raise ConnectionResetError("the connection was closed")
+            raise socket.error(errno.ECONNRESET, "the connection was closed")
         data += part
     return bytes(data)

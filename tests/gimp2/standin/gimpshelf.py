@@ -1,0 +1,3 @@
+"""In place of GIMP's module of that name, see gimp.py."""
+
+shelf = {}
