@@ -242,8 +242,8 @@ def put_plugin(record, profile, python, version):
     record.make_folder(profile.plugin.parent)
     record.note_tree(profile.plugin)
     profile.plugin.mkdir(exist_ok=True)
-    for name in (f"{PLUGIN}.py", "worker_client.py"):
-        shutil.copyfile(SOURCE / "gimp_plugin" / PLUGIN / name, profile.plugin / name)
+    for path in (SOURCE / "gimp_plugin" / PLUGIN).glob("*.py"):
+        shutil.copyfile(path, profile.plugin / path.name)
     shutil.copyfile(SOURCE / "hairmask_core" / "shades.json", profile.plugin / "shades.json")
     (profile.plugin / "models.json").write_text(json.dumps(read_models(), indent=1), encoding="utf-8")
     (profile.plugin / f"{PLUGIN}.py").chmod(0o755)  # GIMP passes over files that are not executable
@@ -272,17 +272,16 @@ def self_check(python, version):
         settings = client.load_settings(folder)
     directory = client.private_directory()
     side = 64
-    files = {name: client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
-    files["pixels"].write_bytes(
-        bytes((x * 4, y * 4, 96, 255)[c] for y in range(side) for x in range(side) for c in range(4))
-    )
+    files = pixels, layer, mask = [client.exchange_path(directory) for _ in range(3)]
+    pixels.write_bytes(bytes((x * 4, y * 4, 96, 255)[c] for y in range(side) for x in range(side) for c in range(4)))
     request = {"type": "recolor", "width": side, "height": side, "format": "u8", "mask_format": "u8", "limits": []}
     request.update({"shade": "copper", "tips": None, "strength": 1.0, "force": True})
     request.update({"engine": "whole", "model": None, "quality": "fast", "step": 2, "device": "auto"})
-    request.update({name: path.name for name, path in files.items()})
+    request.update({"refined": True, "people": "together", "output": "layer"})
+    request.update({"pixels": pixels.name, "layer_out": [layer.name], "mask_out": [mask.name]})
 
     def on_result(result):
-        sizes = (files["layer_out"].stat().st_size, files["mask_out"].stat().st_size)
+        sizes = (layer.stat().st_size, mask.stat().st_size)
         if sizes != (4 * side * side, side * side):
             raise InstallError(f"The worker answered with files of {sizes} bytes: run this again, then report it.")
         for notice in result["notices"]:
@@ -294,7 +293,7 @@ def self_check(python, version):
     except client.WorkerError as error:
         raise InstallError(f"The check failed: {error}") from error
     finally:
-        for path in files.values():
+        for path in files:
             path.unlink(missing_ok=True)
         stop_worker()
 

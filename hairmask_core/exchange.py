@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,11 +18,16 @@ from .errors import RequestError
 from .image import Photo, from_float, strips
 from .looks import QUALITIES
 from .models import ENGINES
+from .people import MOST
 from .session import DEVICES
 from .shades import Shade, find_shade
 
 PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
 LARGEST_SIDE = 524288  # GIMP's own limit
+PEOPLE = ("together", "each")
+OUTPUTS = ("layer", "mask", "picture", "lch picture")
+FILES = ("pixels", "limits", "layer_out", "mask_out")  # of a request: a name or a list of names each
+WAIT_SECONDS = 60  # for a file that does not grow: its client is stuck
 
 
 def check_request(request: dict, directory: Path) -> dict:
@@ -37,15 +43,18 @@ def check_request(request: dict, directory: Path) -> dict:
             "mask_format": PIXEL_TYPES[request["mask_format"]],
             "pixels": exchange_file(directory, request["pixels"]),
             "limits": [exchange_file(directory, name) for name in request["limits"]],
-            "layer_out": exchange_file(directory, request["layer_out"]),
-            "mask_out": exchange_file(directory, request["mask_out"]),
-            "shade": Path(str(shade["photo"])) if isinstance(shade, dict) else read_shade(shade),
+            "layer_out": [exchange_file(directory, name) for name in request["layer_out"]],
+            "mask_out": [exchange_file(directory, name) for name in request["mask_out"]],
+            "shade": None if shade is None else read_shade_or_photo(shade),
             "tips": None if tips is None else read_shade(tips),
             "strength": float(request["strength"]),
             "engine": str(request["engine"]),
             "step": int(request["step"]),
             "model": None if request["model"] is None else str(request["model"]),
             "quality": str(request["quality"]),
+            "refined": bool(request["refined"]),
+            "people": str(request["people"]),
+            "output": str(request["output"]),
             "device": str(request["device"]),
             "force": bool(request["force"]),
         }
@@ -67,7 +76,53 @@ def check_request(request: dict, directory: Path) -> dict:
         raise RequestError(f"There is no quality {wish['quality']!r}: choose one of {', '.join(QUALITIES)}.")
     if wish["device"] not in DEVICES:
         raise RequestError(f"There is no device {wish['device']!r}: choose one of {', '.join(DEVICES)}.")
+    if wish["people"] not in PEOPLE:
+        raise RequestError(f"There is no way {wish['people']!r} with people: choose one of {', '.join(PEOPLE)}.")
+    if wish["output"] not in OUTPUTS:
+        raise RequestError(f"There is no output {wish['output']!r}: choose one of {', '.join(OUTPUTS)}.")
+    if wish["shade"] is None and wish["output"] != "mask":
+        raise RequestError("A shade is missing: name one, or ask for the mask only.")
+    masks = MOST if wish["people"] == "each" else 1
+    layers = {"layer": masks, "mask": 0}.get(wish["output"], 1)
+    if (len(wish["mask_out"]), len(wish["layer_out"])) != (masks, layers):
+        raise RequestError(
+            f"The output {wish['output']}, people {wish['people']}, goes to {masks} mask and {layers} layer files, not to "
+            f"{len(wish['mask_out'])} and {len(wish['layer_out'])}: update the plug-in."
+        )
     return wish
+
+
+def file_names(request: dict) -> list:
+    """Whatever a request, checked or not, names as its files."""
+    said = [request.get(key) for key in FILES]
+    return [name for names in said for name in (names if isinstance(names, list) else [names])]
+
+
+def wait_for_files(wish: dict, report: Callable[[], None]) -> None:
+    """Wait until the client has written the files of a checked request. Raises RequestError if one stops growing.
+
+    report: called now and then; may raise to stop waiting.
+    """
+    pixels = wish["width"] * wish["height"]
+    expected = [(wish["pixels"], 4 * np.dtype(wish["format"]).itemsize), *((path, 4) for path in wish["limits"])]
+    for path, pixel_bytes in expected:
+        size, deadline = 0, time.monotonic() + WAIT_SECONDS
+        while size < pixels * pixel_bytes:
+            report()
+            before, size = size, path.stat().st_size if path.exists() else 0
+            if size > before:
+                deadline = time.monotonic() + WAIT_SECONDS
+            elif time.monotonic() > deadline:
+                raise RequestError(
+                    f"{path.name} has {size} bytes where {pixels * pixel_bytes} were announced: run the filter again."
+                )
+            else:
+                time.sleep(0.01)
+
+
+def read_shade_or_photo(said: object) -> Shade | Path:
+    """A SHADE of the protocol, or the photo whose hair's color is meant. Raises as `read_shade` does."""
+    return Path(str(said["photo"])) if isinstance(said, dict) else read_shade(said)
 
 
 def read_shade(said: object) -> Shade:

@@ -15,24 +15,29 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from . import __version__
 from .errors import Cancelled, HairmaskError, NoHairError, RequestError
 from .exchange import (
     check_request,
     exchange_file,
+    file_names,
     hash_pixels,
     limit_matte,
     read_pixels,
+    wait_for_files,
     write_mask,
     write_pixels,
 )
 from .image import Photo, read_photo
 from .models import choose_card
-from .pipeline import Hair, find_hair, recolor_photo, require_hair, shade_of_hair
+from .people import People, find_people
+from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair, shade_of_hair, take_color
 from .protocol import PROTOCOL, receive_message, send_message
 from .session import Session, open_session
 from .shades import Shade
@@ -41,6 +46,7 @@ IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
 SEND_SECONDS = 30  # a client that takes nothing for so long counts as gone
 PROGRESS_SECONDS = 0.1
+HAZE = 0.05  # probability; where a limit leaves no more than this of a head, it is not meant
 MASK_CACHE_BYTES = 512 << 20
 STALE_FILE_SECONDS = 24 * 3600
 
@@ -128,9 +134,7 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
             job.connection.recv(1)
         except OSError:
             pass
-    names = [job.request.get(key) for key in ("pixels", "layer_out", "mask_out")]
-    limits = job.request.get("limits")
-    for name in names + (limits if isinstance(limits, list) else []):
+    for name in file_names(job.request):
         try:
             exchange_file(directory, name).unlink(missing_ok=True)
         except (RequestError, OSError):
@@ -154,37 +158,71 @@ class Relay:
             send_message(self.connection, {"type": "progress", "fraction": round(fraction, 4), "text": text})
 
 
+@dataclass
+class Found:
+    """The hair of one photo, and whose it is once that was asked."""
+
+    hair: Hair
+    people: People | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.hair.matte.nbytes + (self.people.labels.nbytes if self.people else 0)
+
+
 class Desk:
     """What stays between requests: loaded models, and the hair of the last few photos."""
 
     def __init__(self, directory: Path):
         self.directory = directory
         self.sessions: dict[tuple[str, str], Session] = {}  # by model and device
-        self.hair: OrderedDict[tuple, Hair] = OrderedDict()
+        self.found: OrderedDict[tuple, Found] = OrderedDict()
 
     def recolor(self, request: dict, report: Callable[[float, str], None]) -> dict:
         """Do one request; its files are read from and written to the private directory. Returns the answer."""
         wish = check_request(request, self.directory)
-        report(0.0, "Reading the layer")
+        wait_for_files(wish, lambda: report(0.0, "Reading the layer"))
         photo = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
         session = self._session(wish["engine"], wish["model"], wish["device"])
-        hair = self._find_hair(photo, session, wish, lambda done, text: report(0.05 + 0.55 * done, text))
+        found = self._find_hair(photo, session, wish, lambda done, text: report(0.05 + 0.55 * done, text))
         if not wish["force"]:
-            require_hair(hair)
-        matte = limit_matte(hair.matte, wish["limits"])
-        write_mask(wish["mask_out"], matte, wish["mask_format"])
+            require_hair(found.hair)
         shade, tips = self._find_shade(session, wish, lambda done, text: report(0.6, text)), wish["tips"]
-        recolored = recolor_photo(
-            photo,
-            hair,
-            shade.rgb,
-            wish["strength"],
-            lambda done, text: report(0.6 + 0.35 * done, text),
-            tips.rgb if tips else None,
-        )
-        write_pixels(wish["layer_out"], recolored, photo.alpha, lambda done: report(0.95 + 0.05 * done, "Recoloring"))
-        name = f"{shade.name} to {tips.name}" if tips else shade.name
-        return {"device": session.device, "notices": session.notices, "shade": name, "share": hair.share}
+        people = self._write(wish, photo, found, shade, lambda done, text: report(0.6 + 0.4 * done, text))
+        name = f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name
+        answer = {"device": session.device, "notices": session.notices, "shade": name, "share": found.hair.share}
+        return answer | {"people": people}
+
+    def _write(
+        self, wish: dict, photo: Photo, found: Found, shade: Shade | None, report: Callable[[float, str], None]
+    ) -> int:
+        """Write the wished masks and pixels; returns of how many people they are."""
+        if wish["people"] == "each" and not found.people:
+            found.people = find_people(photo, found.hair, report=lambda done: report(0.0, "Telling people apart"))
+            self._forget()
+        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, photo.rgb, 0
+        expected = len(found.people.tones) if wish["people"] == "each" else 1
+
+        def part(done: float) -> None:
+            report(min(1.0, (people + done) / expected), "Recoloring")
+
+        for hair, matte in heads_within(found, wish["people"], wish["limits"]):
+            part(0.0)
+            write_mask(wish["mask_out"][people], matte, wish["mask_format"])
+            if shade:
+                recolored = recolor_photo(
+                    photo, hair, shade.rgb, wish["strength"], lambda done, text: part(0.9 * done), tips
+                )
+                if wish["output"] == "layer":
+                    path = wish["layer_out"][people]
+                    write_pixels(path, recolored, photo.alpha, lambda done: part(0.9 + 0.1 * done))
+                else:
+                    above = take_color(photo.rgb, recolored) if wish["output"] == "lch picture" else recolored
+                    picture = blend(picture, above, matte)
+            people += 1
+        if wish["output"] in ("picture", "lch picture"):
+            write_pixels(wish["layer_out"][0], picture, photo.alpha, lambda done: part(0.0))
+        return people
 
     def _session(self, engine: str, model: str | None, device: str) -> Session:
         card = choose_card(model, engine=engine)
@@ -192,22 +230,40 @@ class Desk:
             self.sessions[card.name, device] = open_session(card, device)
         return self.sessions[card.name, device]
 
-    def _find_shade(self, session: Session, wish: dict, report: Callable[[float, str], None]) -> Shade:
+    def _find_shade(self, session: Session, wish: dict, report: Callable[[float, str], None]) -> Shade | None:
         shade = wish["shade"]
+        if wish["output"] == "mask":
+            return None
         if isinstance(shade, Shade):
             return shade
-        return shade_of_hair(self._find_hair(read_photo(shade), session, wish, report), shade)
+        return shade_of_hair(self._find_hair(read_photo(shade), session, wish, report).hair, shade)
 
-    def _find_hair(self, photo: Photo, session: Session, wish: dict, report: Callable[[float, str], None]) -> Hair:
-        key = (hash_pixels(photo), session.card.sha256, session.device, wish["quality"], wish["step"])
-        if key in self.hair:
-            self.hair.move_to_end(key)
-            return self.hair[key]
-        hair = find_hair(photo, session, quality=wish["quality"], step=wish["step"], report=report)
-        self.hair[key] = hair
-        while len(self.hair) > 1 and sum(h.matte.nbytes for h in self.hair.values()) > MASK_CACHE_BYTES:
-            self.hair.popitem(last=False)
-        return hair
+    def _find_hair(self, photo: Photo, session: Session, wish: dict, report: Callable[[float, str], None]) -> Found:
+        key = (hash_pixels(photo), session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"])
+        if key in self.found:
+            self.found.move_to_end(key)
+            return self.found[key]
+        hair = find_hair(photo, session, wish["refined"], wish["quality"], wish["step"], report)
+        found = self.found[key] = Found(hair)
+        self._forget()
+        return found
+
+    def _forget(self) -> None:
+        while len(self.found) > 1 and sum(found.nbytes for found in self.found.values()) > MASK_CACHE_BYTES:
+            self.found.popitem(last=False)
+
+
+def heads_within(found: Found, people: str, limits: list[Path]) -> Iterator[tuple[Hair, np.ndarray]]:
+    """Everybody's hair, or each one's, with its matte within the limits; nobody's of whom these leave nothing over."""
+    nobody = True
+    for number in range(1, len(found.people.tones) + 1) if people == "each" else ():
+        hair = found.people.hair_of(number, found.hair)
+        matte = limit_matte(hair.matte, limits)
+        if matte.max() > HAZE:
+            nobody = False
+            yield hair, matte
+    if nobody:
+        yield found.hair, limit_matte(found.hair.matte, limits)
 
 
 # The connection

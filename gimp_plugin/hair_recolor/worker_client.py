@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PROTOCOL = 4
+PROTOCOL = 5
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
 LONGEST_SOCKET_PATH = 100  # the system's limit is 104 or 108 bytes
 
@@ -75,19 +75,21 @@ def exchange_path(directory):
     return Path(directory) / f"exchange-{secrets.token_hex(12)}"
 
 
-def ask(settings, directory, request, on_progress, on_result):
+def ask(settings, directory, request, on_progress, on_result, write_files=lambda: None):
     """Send one request to the worker, starting or replacing it where needed. Returns what on_result returns.
 
+    write_files: called once the worker has the request, and so knows which files to remove if this process is killed;
+    called again if the worker ended and another one took the request. It must not raise OSError.
     on_progress: called with 0…1 and a text; what it raises ends the request, and the worker stops.
     on_result: called with the worker's result, a dict, while the files of the request still exist;
     the worker removes them afterwards.
     Raises WorkerError with the worker's own sentence, or with the command that repairs the installation.
     """
     try:
-        connection, result = _request(settings, directory, request, on_progress)
+        connection, result = _request(settings, directory, request, on_progress, write_files)
     except OSError:
         try:  # the worker ended under us (idle exit, killed): once more with a new one
-            connection, result = _request(settings, directory, request, on_progress)
+            connection, result = _request(settings, directory, request, on_progress, write_files)
         except OSError as error:
             raise WorkerError(
                 f"The hair worker ended unexpectedly ({error}), perhaps for lack of memory: "
@@ -97,10 +99,11 @@ def ask(settings, directory, request, on_progress, on_result):
         return on_result(result)
 
 
-def _request(settings, directory, request, on_progress):
+def _request(settings, directory, request, on_progress, write_files):
     connection = connect(settings, directory)
     try:
         _send(connection, request)
+        write_files()
         while True:
             answer = _receive(connection)
             if answer["type"] == "progress":
