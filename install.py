@@ -403,13 +403,16 @@ def product_version():
 
 def load_client():
     """The plug-in's own worker client, from the source tree."""
-    spec = importlib.util.spec_from_file_location("worker_client", SOURCE / "gimp_plugin" / PLUGIN / "worker_client.py")
+    folder = SOURCE / "gimp_plugin" / PLUGIN
+    spec = importlib.util.spec_from_file_location("worker_client", folder / "worker_client.py")
     client = importlib.util.module_from_spec(spec)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the download folder may be read-only
+    sys.path.insert(0, str(folder))  # for what it imports from beside it
     try:
         spec.loader.exec_module(client)
     finally:
         sys.dont_write_bytecode = writes
+        sys.path.remove(str(folder))
     return client
 
 

@@ -15,7 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from texts import _
+
 PROTOCOL = 5
+MOST_PEOPLE = 8  # that the worker tells apart
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
 LONGEST_SOCKET_PATH = 100  # the system's limit is 104 or 108 bytes
 
@@ -36,8 +39,10 @@ def load_settings(folder):
         return {key: str(settings[key]) for key in ("python", "version", "repair")}
     except (OSError, ValueError, KeyError, TypeError):
         raise WorkerError(
-            f"Hair Recolor is not completely installed ({path} is missing or damaged): "
-            "run python3 install.py in the folder that Hair Recolor came in."
+            _(
+                "Hair Recolor is not completely installed ({path} is missing or damaged): "
+                "run python3 install.py in the folder that Hair Recolor came in."
+            ).format(path=path)
         ) from None
 
 
@@ -61,11 +66,15 @@ def private_directory():
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and (directory.is_symlink() or directory.stat().st_uid != os.getuid()):
-            raise WorkerError(f"{directory} belongs to another user: remove it, then run the filter again.")
+            raise WorkerError(
+                _("{folder} belongs to another user: remove it, then run the filter again.").format(folder=directory)
+            )
         directory.chmod(0o700)
     except OSError as error:
         raise WorkerError(
-            f"{directory} cannot be used ({error.strerror}): check its permissions and the free disk space."
+            _("{folder} cannot be used ({reason}): check its permissions and the free disk space.").format(
+                folder=directory, reason=error.strerror
+            )
         ) from error
     return directory
 
@@ -73,6 +82,29 @@ def private_directory():
 def exchange_path(directory):
     """A new name for a file that carries pixels to or from the worker."""
     return Path(directory) / f"exchange-{secrets.token_hex(12)}"
+
+
+def make_request(directory, size, transport, wish, limits):
+    """A whole request, and the paths of its files; none of these exist yet.
+
+    size: width and height of the layer. transport: {"type", "mask_type"}, how pixels and masks travel. wish: the rest
+    of the request, see hairmask_core/protocol.py. limits: how many masks limit the hair.
+    """
+    masks = MOST_PEOPLE if wish["people"] == "each" else 1
+    counts = {"limits": limits, "mask_out": masks, "layer_out": {"layer": masks, "mask": 0}.get(wish["output"], 1)}
+    pixels = exchange_path(directory)
+    files = {key: [exchange_path(directory) for _number in range(count)] for key, count in counts.items()}
+    request = {
+        "type": "recolor",
+        "width": size[0],
+        "height": size[1],
+        "format": transport["type"],
+        "mask_format": transport["mask_type"],
+        "pixels": pixels.name,
+        **{key: [path.name for path in paths] for key, paths in files.items()},
+        **wish,
+    }
+    return request, [pixels, *(path for paths in files.values() for path in paths)]
 
 
 def ask(settings, directory, request, on_progress, on_result, write_files=lambda: None):
@@ -92,8 +124,10 @@ def ask(settings, directory, request, on_progress, on_result, write_files=lambda
             connection, result = _request(settings, directory, request, on_progress, write_files)
         except OSError as error:
             raise WorkerError(
-                f"The hair worker ended unexpectedly ({error}), perhaps for lack of memory: "
-                f"close other programs and try again. Its last words: {_last_words(directory)}"
+                _(
+                    "The hair worker ended unexpectedly ({reason}; its last words: {words}), perhaps for lack of memory: "
+                    "close other programs and try again."
+                ).format(reason=error, words=_last_words(directory))
             ) from error
     with connection:
         return on_result(result)
@@ -137,12 +171,13 @@ def connect(settings, directory):
         elif process.poll() is not None:
             raise WorkerError(_cannot_start(settings, _last_words(directory)))
         time.sleep(0.05)
-    raise WorkerError(_cannot_start(settings, f"it did not answer within {START_SECONDS} seconds"))
+    late = _("it did not answer within {seconds} seconds").format(seconds=START_SECONDS)
+    raise WorkerError(_cannot_start(settings, late))
 
 
 def stop(directory, seconds=30):
     """Ask a running worker to end, and wait until it has. Does nothing if none runs."""
-    connection, _ = _try_connect(directory)
+    connection, _hello = _try_connect(directory)
     if connection:
         with connection:
             _send_stop(connection)
@@ -152,7 +187,8 @@ def stop(directory, seconds=30):
 
 
 def _cannot_start(settings, reason):
-    return f"The hair worker could not be started ({reason}): repair the installation with  {settings['repair']}"
+    sentence = _("The hair worker could not be started ({reason}): repair the installation with  {command}")
+    return sentence.format(reason=reason, command=settings["repair"])
 
 
 def _try_connect(directory):
@@ -202,7 +238,7 @@ def _last_words(directory):
         lines = (directory / "worker.log").read_text(errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return re.sub(r"\s+", " ", lines[-1])[:300] if lines else "it left no message"
+    return re.sub(r"\s+", " ", lines[-1])[:300] if lines else _("it left no message")
 
 
 def _send(connection, message):

@@ -12,7 +12,8 @@ from PIL import Image
 
 from hairmask_core.image import Photo, read_photo
 from hairmask_core.models import choose_card, find_cards
-from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair
+from hairmask_core.people import find_people
+from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair, take_color
 from hairmask_core.session import open_session
 from hairmask_core.shades import find_shade, parse_hex
 
@@ -23,9 +24,9 @@ ARTIFACTS = harness.REPOSITORY / "artifacts"
 CALLS = (
     SHARED
     + """
-def case(name, image, drawables, **wishes):
+def case(name, image, drawables, name_="python-fu-hair-recolor", **wishes):
     before = describe(image)
-    status, message = recolor(image, drawables, **wishes)
+    status, message = recolor(image, drawables, name=name_, **wishes)
     RESULT[name] = {"status": status, "message": message, "before": before, "after": describe(image)}
     return image.get_layers()[0]
 
@@ -34,8 +35,16 @@ def dump_case(name, image, layer, kind="u8"):
     dump(layer.get_mask(), "Y u8" if kind == "u8" else "Y float", f"{HOME}/{name}-mask.raw")
     dump_flat(image, f"{HOME}/{name}-flat.raw", "R'G'B' " + kind)
 
-procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
-RESULT["entry"] = [procedure.get_menu_label(), procedure.get_menu_paths()]
+def empty_image():
+    image = Gimp.Image.new(400, 300, Gimp.ImageBaseType.RGB)
+    layer = Gimp.Layer.new(image, "white", 400, 300, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+    image.insert_layer(layer, None, 0)
+    layer.fill(Gimp.FillType.WHITE)
+    return image, [layer]
+
+for name in ("python-fu-hair-recolor", "python-fu-select-hair"):
+    procedure = Gimp.get_pdb().lookup_procedure(name)
+    RESULT[name] = [procedure.get_menu_label(), procedure.get_menu_paths()]
 
 # The plain case, saved and opened again; the source must stay as it was.
 image = load(HOME + "/portrait.png")
@@ -117,6 +126,40 @@ case("own mask", image, [layer], shade="blue")
 new = image.get_layers()[1]
 dump(new.get_mask(), "Y u8", HOME + "/own-mask.raw")
 
+# The selection need not limit, and can be the result: of a layer with offsets, on its own and within another one.
+layer.remove_mask(Gimp.MaskApplyMode.DISCARD)
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 150, 30, 125, 400)
+Gimp.Selection.feather(image, 30)
+case("not limited", image, [layer], shade="blue", limit_to_selection=False)
+new = image.get_layers()[image.get_item_position(layer) - 1]
+dump(new.get_mask(), "Y u8", HOME + "/unlimited-mask.raw")
+image.remove_layer(new)
+case("selection within", image, [layer], output="selection")
+dump(image.get_selection(), "Y float", HOME + "/within.raw", (50, 30, 512, 512))
+Gimp.Selection.none(image)
+layer.set_lock_content(True)  # does not matter: no pixel of it is touched
+case("selection alone", image, [layer], output="selection")
+RESULT["left over channels"] = len(image.get_channels())
+RESULT["still active"] = [one.get_name() for one in image.get_selected_layers()]
+dump(image.get_selection(), "Y float", HOME + "/alone.raw", (50, 30, 512, 512))
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 5, 5)
+case("select", image, [layer], name_="python-fu-select-hair", method="texture", step=9)
+dump(image.get_selection(), "Y float", HOME + "/select.raw", (50, 30, 512, 512))
+case("select without hair", *empty_image(), name_="python-fu-select-hair")
+
+# Other kinds of result, and one layer for each person.
+image = load(HOME + "/portrait.png")
+layer = case("color", image, [image.get_layers()[0]], shade="blue", output="color")
+dump_case("color", image, layer)
+image = load(HOME + "/portrait.png")
+layer = case("mask", image, [image.get_layers()[0]], output="mask", refine=False)
+dump_case("mask", image, layer)
+image = load(HOME + "/two.png")
+case("each", image, [image.get_layers()[0]], shade="blue", people="each")
+for number, layer in enumerate(image.get_layers()[:2], 1):
+    dump(layer, "R'G'B'A u8", f"{HOME}/each-{number}-layer.raw")
+    dump(layer.get_mask(), "Y u8", f"{HOME}/each-{number}-mask.raw")
+
 # Other precisions, and a wide-gamut profile.
 def prepare(name):
     image = load(HOME + "/portrait.png")
@@ -171,6 +214,11 @@ case("empty", image, [layer], force=True)
 layer.fill(Gimp.FillType.WHITE)
 case("no hair", image, [layer])
 case("forced", image, [layer], force=True)
+image = Gimp.Image.new(200000, 200000, Gimp.ImageBaseType.RGB)
+layer = Gimp.Layer.new(image, "huge", 200000, 200000, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+image.insert_layer(layer, None, 0)
+case("huge", image, [layer])
+image.delete()
 for name, width, height in (("thin", 1, 4000), ("dot", 1, 1)):
     image = Gimp.Image.new(width, height, Gimp.ImageBaseType.RGB)
     layer = Gimp.Layer.new(image, "pixels", width, height, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
@@ -236,10 +284,16 @@ def gimp(request, tmp_path_factory, astronaut, hair):
     alpha = np.full((512, 512), 255, np.uint8)
     alpha[:, 256:] = 0
     Image.fromarray(np.dstack([astronaut, alpha])).save(gimp.on_host(gimp.home / "half.png"))
+    Image.fromarray(two_people(astronaut)).save(gimp.on_host(gimp.home / "two.png"))
     blue = blend(astronaut, recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb), hair.matte)
     Image.fromarray(blue).save(gimp.on_host(gimp.home / "blue.png"))
     yield gimp
     harness.end_all_processes(gimp)
+
+
+def two_people(astronaut):
+    """The portrait, and beside it somebody with darker hair."""
+    return np.hstack([astronaut, astronaut[:, ::-1] // 2])
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +320,8 @@ def assert_blend(flat, source, layer, mask, stored_linear=False):
 
 
 def test_menu_entry(calls):
-    assert calls["entry"] == ["Recolor…", ["<Image>/Filters/Hair"]]
+    assert calls["python-fu-hair-recolor"] == ["Recolor…", ["<Image>/Filters/Hair"]]
+    assert calls["python-fu-select-hair"] == ["Select Hair", ["<Image>/Filters/Hair"]]
 
 
 def test_one_masked_layer_above_the_source(calls):
@@ -383,6 +438,62 @@ def test_the_layers_own_mask_limits_too(gimp, calls, hair):
     assert np.abs(pixels(gimp, "own-mask", 1) / 255 - hair.matte * own).max() <= 1.5 / 255
 
 
+def test_the_selection_need_not_limit(gimp, calls, hair):
+    assert calls["not limited"]["status"] == "success", calls["not limited"]
+    assert np.abs(pixels(gimp, "unlimited-mask", 1) / 255 - hair.matte).max() <= 1.5 / 255
+
+
+@pytest.mark.parametrize("name", ["alone", "within"])
+def test_the_selection_can_be_the_result(gimp, calls, hair, name):
+    case = calls[f"selection {name}"]
+    assert case["status"] == "success" and case["after"] == case["before"], case
+    limit = pixels(gimp, "selection", 1, np.float32) if name == "within" else 1
+    assert np.abs(pixels(gimp, name, 1, np.float32) - hair.matte * limit).max() <= 1.5 / 255
+    assert calls["left over channels"] == 0 and calls["still active"] == ["portrait.png"]
+
+
+def test_select_hair_replaces_the_selection(gimp, calls, astronaut):
+    case = calls["select"]
+    assert case["status"] == "success" and case["after"] == case["before"], case
+    classifier = open_session(choose_card(engine="texture"), "cpu")
+    expected = find_hair(Photo(astronaut), classifier, step=9).matte
+    assert np.abs(pixels(gimp, "select", 1, np.float32) - expected).max() <= 1.5 / 255
+    assert calls["select without hair"]["status"] == "execution-error"
+    assert "No hair was found" in calls["select without hair"]["message"]
+
+
+def test_color_layer_gives_hue_and_chroma_only(gimp, calls, hair, astronaut):
+    new, source = calls["color"]["after"]
+    assert new == source | {"name": "Hair recolor (blue)", "mask": True, "mode": "lch-color"}
+    recolored = recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb)
+    expected = blend(astronaut, take_color(astronaut, recolored), hair.matte)
+    shown = pixels(gimp, "color-flat", 3).astype(int)
+    assert np.abs(shown - expected).mean() < 0.5  # GIMP's Lab and ours differ in the white point
+
+
+def test_hair_mask_on_a_copy_of_the_layer(gimp, calls, session, astronaut):
+    new, source = calls["mask"]["after"]
+    assert new == source | {"name": f"Hair of {source['name']}", "mask": True}
+    np.testing.assert_array_equal(pixels(gimp, "mask-layer", 4)[..., :3], astronaut)
+    np.testing.assert_array_equal(pixels(gimp, "mask-flat", 3), astronaut)
+    raw = find_hair(Photo(astronaut), session, refined=False).matte
+    assert np.abs(pixels(gimp, "mask-mask", 1) / 255 - raw).max() <= 1 / 255
+
+
+def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut, session):
+    first, second, source = calls["each"]["after"]
+    assert [first["name"], second["name"]] == ["Hair recolor (blue), person 1", "Hair recolor (blue), person 2"]
+    photo = Photo(two_people(astronaut))
+    everybodys = find_hair(photo, session)
+    people = find_people(photo, everybodys)
+    for number in (1, 2):
+        hair = people.hair_of(number, everybodys)
+        mask = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-mask.raw"), np.uint8).reshape(512, 1024)
+        layer = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-layer.raw"), np.uint8).reshape(512, 1024, 4)
+        assert np.abs(mask / 255 - hair.matte).max() <= 1 / 255
+        assert np.abs(layer[..., :3].astype(int) - recolor_photo(photo, hair, find_shade("blue").rgb)).max() <= 1
+
+
 @pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16"])
 def test_other_precisions(gimp, calls, precision, session):
     assert calls[precision]["status"] == "success", calls[precision]
@@ -414,6 +525,7 @@ def test_strength_zero_loses_nothing(gimp, calls, precision):
         ("gray", "Image → Mode → RGB"),
         ("indexed", "Image → Mode → RGB"),
         ("locked", "unlock its pixels"),
+        ("huge", "This layer of 200000 × 200000 pixels needs about"),
         ("empty", "is empty"),
         ("no hair", "No hair was found"),
         ("no color", "no color is given"),
