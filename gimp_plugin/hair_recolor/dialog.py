@@ -128,7 +128,8 @@ class Preview:
             ]
             for selection in (True, False)
         }
-        self.before, self.after, self.shown_hair = self._picture(self.pixels), None, None
+        self.before, self.after = self._picture(self.pixels), None
+        self.answered = None  # the wish whose picture is shown, or what kept it from being granted
         self.news, self.newest, self.closed = threading.Condition(), None, False
         self.on_shown = lambda: None  # called whenever a new picture is shown
         self._make_widget()
@@ -171,7 +172,7 @@ class Preview:
 
     def ask(self, wish, limited):
         """Show the layer with this wish granted, as soon as the worker has done it."""
-        if hair_part(wish) != self.shown_hair:
+        if self.after is None or hair_part(wish) != hair_part(self.answered):
             self.after = None
             self.say(_("Looking for hair…"))
         with self.news:
@@ -237,7 +238,7 @@ class Preview:
     def _show(self, wish, shown, words):
         if self.closed or (self.newest and hair_part(self.newest[0]) != hair_part(wish)):
             return
-        self.shown_hair = hair_part(wish) if shown else None
+        self.answered = wish
         self.after = self._picture(shown if wish["output"] != "mask" else gray(shown)) if shown else None
         self.say(words)
         self.on_shown()

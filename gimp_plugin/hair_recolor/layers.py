@@ -5,15 +5,19 @@ import shutil
 
 import gi
 
+gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-from gi.repository import Gegl, Gimp  # noqa: E402
+from gi.repository import Babl, Gegl, Gimp  # noqa: E402
 from texts import Problem, _  # noqa: E402
 from wishes import COLOR, EACH, MASK  # noqa: E402
 
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 GIGABYTE = 1e9
+NETWORK_BYTES = 0.6e9  # of the worker's memory, whatever the layer's size
+WORKER_BYTES = {"u8": 16, "u16": 24, "float": 40}  # and for each pixel; see `check_room`
+MORE_BYTES = 8  # for each pixel: whose hair it is, or how far along the strands
 
 
 def check_layer(image, drawables):
@@ -97,19 +101,21 @@ def limiting_masks(image, layer, selection=True):
 def check_room(width, height, request, directory):
     """Raise Problem if the files of the request do not fit on the disk, or its work not into the memory.
 
-    Bytes a pixel: RGBA in and out and a mask for each result, float32 for each limit, on the disk. The worker's
-    memory, measured (benchmarks/RESULTS.md, "Memory"): see WORKER_BYTES.
+    On the disk: RGBA in and out and a mask for each result, float32 for each limit. In memory: what the worker was
+    measured to take at most (benchmarks/RESULTS.md, "Memory"), for the networks and then for each pixel. What GIMP
+    itself needs for the new layers it swaps to the disk.
     """
+    pixels = width * height
     depth = {"u8": 1, "u16": 2, "float": 4}
     results = 2 if request["people"] == EACH else 1  # at least; how many there are is not known yet
     out = depth[request["mask_format"]] + (4 * depth[request["format"]] if request["layer_out"] else 0)
-    on_disk = 4 * depth[request["format"]] + 4 * len(request["limits"]) + results * out
-    in_memory = WORKER_BYTES[request["format"]] + (8 if request["people"] == EACH or request["tips"] else 0)
+    on_disk = pixels * (4 * depth[request["format"]] + 4 * len(request["limits"]) + results * out)
+    more = MORE_BYTES if request["people"] == EACH or request["tips"] else 0
+    in_memory = NETWORK_BYTES + pixels * (WORKER_BYTES[request["format"]] + more)
     for what, need, free, remedy in (
         (_("free disk space"), on_disk, shutil.disk_usage(directory).free, _("free some in {folder}")),
         (_("memory"), in_memory, free_memory(), _("close other programs")),
     ):
-        need = need * width * height
         if free is not None and need > free:
             raise Problem(
                 _(
@@ -124,9 +130,6 @@ def check_room(width, height, request, directory):
                     remedy=remedy.format(folder=directory),
                 )
             )
-
-
-WORKER_BYTES = {"u8": 24, "u16": 36, "float": 60}
 
 
 def free_memory():
@@ -230,7 +233,9 @@ def select_hair(image, layer, transport, mask_file):
     channel = Gimp.Channel.new(image, _("Hair"), width, height, 100.0, Gegl.Color.new("white"))
     _found, left, top = layer.get_offsets()
     area = (left, top, layer.get_width(), layer.get_height())
-    write_buffer(channel, transport["mask"], mask_file, (READ_SHARE + WORK_SHARE, 1.0), area)
+    # A channel may be gamma-encoded, the selection never is, and GIMP takes the one's numbers for the other's.
+    encoding, kind = Babl.get_name(channel.get_format()).split()[0], transport["mask"].split()[1]
+    write_buffer(channel, f"{encoding} {kind}", mask_file, (READ_SHARE + WORK_SHARE, 1.0), area)
     selected = image.get_selected_layers()
     image.undo_group_start()
     try:

@@ -1,8 +1,11 @@
 """The plug-in inside real GIMPs, installed by install.py as a user would."""
 
 import json
+import os
 import shutil
+import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import harness
@@ -139,9 +142,14 @@ dump(image.get_selection(), "Y float", HOME + "/within.raw", (50, 30, 512, 512))
 Gimp.Selection.none(image)
 layer.set_lock_content(True)  # does not matter: no pixel of it is touched
 case("selection alone", image, [layer], output="selection")
+dump(image.get_selection(), "Y float", HOME + "/alone.raw", (50, 30, 512, 512))
+linear = image.duplicate()
+linear.convert_precision(Gimp.Precision.FLOAT_LINEAR)
+Gimp.Selection.none(linear)
+case("selection linear", linear, [linear.get_layers()[-1]], output="selection")
+dump(linear.get_selection(), "Y float", HOME + "/linear.raw", (50, 30, 512, 512))
 RESULT["left over channels"] = len(image.get_channels())
 RESULT["still active"] = [one.get_name() for one in image.get_selected_layers()]
-dump(image.get_selection(), "Y float", HOME + "/alone.raw", (50, 30, 512, 512))
 image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 5, 5)
 case("select", image, [layer], name_="python-fu-select-hair", method="texture", step=9)
 dump(image.get_selection(), "Y float", HOME + "/select.raw", (50, 30, 512, 512))
@@ -443,7 +451,7 @@ def test_the_selection_need_not_limit(gimp, calls, hair):
     assert np.abs(pixels(gimp, "unlimited-mask", 1) / 255 - hair.matte).max() <= 1.5 / 255
 
 
-@pytest.mark.parametrize("name", ["alone", "within"])
+@pytest.mark.parametrize("name", ["alone", "within", "linear"])
 def test_the_selection_can_be_the_result(gimp, calls, hair, name):
     case = calls[f"selection {name}"]
     assert case["status"] == "success" and case["after"] == case["before"], case
@@ -594,39 +602,55 @@ class Remote:
         return self.answer()
 
 
-def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
-    """From the menu search to the result in a real window; one undo takes it back; Cancel stops the work."""
+@contextmanager
+def open_portrait(gimp, *arguments):
+    """GIMP's window with the portrait in it, a `Remote`, and the window's number."""
     (gimp.on_host(gimp.home) / "serve.py").write_text(SHARED + f"\nserve({str(gimp.home / 'remote')!r})\n")
     remote = Remote(gimp)
-    arguments = ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(gimp.home / 'serve.py')!r}).read())"]
-    shots = ARTIFACTS / f"gimp-{gimp.series}"
-    with harness.open_window(gimp, [*arguments, str(gimp.home / "portrait.png")]) as window:
+    load = f"exec(open({str(gimp.home / 'serve.py')!r}).read())"
+    more = ["--batch-interpreter=python-fu-eval", "-b", load, str(gimp.home / "portrait.png")]
+    with harness.open_window(gimp, [*arguments, *more]) as window:
         number = window.wait_for("portrait.*imported")
         window.xdo("windowsize", "--sync", number, "1400", "850")
         time.sleep(2)
         window.xdo("windowactivate", "--sync", number)
         window.xdo("mousemove", "5", "890")
+        yield window, remote, number
+
+
+def open_dialog(window, number, entry="Recolor", title="Recolor Hair"):
+    window.xdo("windowactivate", "--sync", number)
+    window.key("slash")
+    time.sleep(1)
+    window.xdo("type", entry)
+    time.sleep(1.5)
+    window.key("Return")
+    window.wait_for(title)
+    time.sleep(1)
+
+
+def wait_until(condition, what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_interactive_run_and_undo(gimp, calls, astronaut):
+    """From the menu search to the result in a real window; one undo takes it back."""
+    shots = ARTIFACTS / f"gimp-{gimp.series}"
+    with open_portrait(gimp) as (window, remote, number):
         window.key("ctrl+shift+j")  # the whole image in the window, for the pictures
         before = remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]
         assert len(before) == 1
-
-        def open_dialog():
-            window.xdo("windowactivate", "--sync", number)
-            window.key("slash")
-            time.sleep(1)
-            window.xdo("type", "Recolor")
-            time.sleep(1.5)
-            window.key("Return")
-            window.wait_for("Recolor Hair")
-            time.sleep(1)
-
-        open_dialog()
+        open_dialog(window, number)
+        time.sleep(4)  # the worker starts, and the preview comes
         window.screenshot(shots / "dialog.png")
         window.key("Escape")
         window.wait_until_gone("Recolor Hair")
         assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == before
 
-        open_dialog()
+        open_dialog(window, number)
         window.key("alt+a", "Down", "alt+o")  # the shade after copper
         window.wait_until_gone("Recolor Hair")
         deadline = time.monotonic() + 60
@@ -662,23 +686,202 @@ def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
         )
         assert again["layers"][0]["name"] == "Hair recolor (strawberry-blond)", again
 
-        # A large layer, and GIMP's own Cancel button beside the progress bar at the bottom of the window.
-        large = remote.call(
-            "image = Gimp.get_images()[0]; layers = image.get_layers(); image.remove_layer(layers[0])\n"
-            "image.scale(7000, 7000); RESULT['layers'] = describe(image)"
-        )["layers"]
-        open_dialog()
+
+PREVIEW = """
+import sys, time
+plugin = {plugin!r}
+sys.path.insert(0, plugin)
+import gi
+gi.require_version("GimpUi", "3.0")
+from gi.repository import GimpUi, GLib
+import dialog, wishes, worker_client
+
+GimpUi.init("preview")
+procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
+
+def show(name, image, layer, **settings):
+    config = procedure.create_config()
+    known = worker_client.load_settings(plugin)
+    window, preview = dialog.make_dialog(procedure, config, True, image, layer, known)
+    window.show()
+    for setting, value in settings.items():
+        config.set_property(setting.replace("_", "-"), value)
+    try:
+        wanted = wishes.preview_wishes(config)
+    except wishes.Problem:
+        wanted = None
+    deadline = time.monotonic() + 60
+    while wanted is not None and preview.answered != wanted:
+        assert time.monotonic() < deadline, preview.words.get_text()
+        GLib.MainContext.default().iteration(False)
+        time.sleep(0.002)
+    if name == "plain":
+        with open("{home}/small.raw", "wb") as file:
+            file.write(preview.pixels)
+    if preview.after:
+        assert preview.after.get_rowstride() == preview.after.get_n_channels() * preview.size[0]
+        with open(f"{home}/preview-{{name}}.raw", "wb") as file:
+            file.write(preview.after.get_pixels())
+    RESULT[name] = [preview.words.get_text(), preview.size, preview.after and preview.after.get_n_channels()]
+    preview.close()
+    window.destroy()
+    while GLib.MainContext.default().iteration(False):
+        pass
+
+image = Gimp.get_images()[0]
+layer = image.get_layers()[0]
+show("plain", image, layer, shade="blue")
+show("half", image, layer, shade="blue", strength=0.5, tips="copper")
+show("color", image, layer, shade="blue", output="color")
+show("raw", image, layer, output="mask", refine=False)
+show("texture", image, layer, output="selection", method="texture", step=9)
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 230, 512)
+show("selection", image, layer, shade="blue")
+show("unlimited", image, layer, shade="blue", limit_to_selection=False)
+Gimp.Selection.none(image)
+show("no photo", image, layer, shade="photo")
+show("photo", image, layer, shade="photo", photo=Gio.File.new_for_path("{home}/no such.png"))
+blank = Gimp.Image.new(4000, 10, Gimp.ImageBaseType.RGB)
+white = Gimp.Layer.new(blank, "white", 4000, 10, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+blank.insert_layer(white, None, 0)
+white.fill(Gimp.FillType.WHITE)
+show("no hair", blank, white)
+blank.delete()
+"""
+
+
+def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, session):
+    """The dialog's own preview, in a window, on the layer at preview size; and its one sentence where there is none."""
+    plugin = gimp.profile / "plug-ins/hair_recolor"
+    with open_portrait(gimp) as (window, remote, number):
+        found = remote.call(PREVIEW.format(plugin=str(plugin), home=str(gimp.home)))
+    side = found["plain"][1][0]
+    assert all(found[name][1] == [side, side] for name in ("plain", "half", "selection")) and 400 <= side <= 640
+    words = {name: said[0] for name, said in found.items() if said[0]}
+    assert set(words) == {"no photo", "photo", "no hair"}
+    assert "choose its file" in words["no photo"] and "no such.png does not exist" in words["photo"]
+    assert "No hair was found" in words["no hair"]
+
+    def shown(name):
+        channels = found[name][2]
+        return pixels(gimp, f"preview-{name}", channels, side=side)[..., :3]
+
+    photo = Photo(np.ascontiguousarray(read_small(gimp, side)))
+    hair = find_hair(photo, session)
+    blue = recolor_photo(photo, hair, find_shade("blue").rgb)
+    inside = np.zeros((side, side), np.float32)
+    inside[:, : round(230 / 512 * side)] = 1
+    np.testing.assert_array_equal(shown("plain"), blend(photo.rgb, blue, hair.matte))
+    np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
+    np.testing.assert_array_equal(shown("color"), blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
+    half = recolor_photo(photo, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
+    np.testing.assert_array_equal(shown("half"), blend(photo.rgb, half, hair.matte))
+    limited = blend(photo.rgb, blue, hair.matte * inside)
+    edge = abs(np.arange(side) - 230 / 512 * side) < 3
+    np.testing.assert_array_equal(shown("selection")[:, ~edge], limited[:, ~edge])
+    raw = find_hair(photo, session, refined=False).matte
+    np.testing.assert_array_equal(shown("raw")[..., 0], np.rint(raw * 255))
+    texture = find_hair(photo, open_session(choose_card(engine="texture"), "cpu"), step=9).matte
+    np.testing.assert_array_equal(shown("texture")[..., 1], np.rint(texture * 255))
+
+
+def read_small(gimp, side):
+    """The layer at preview size, as the dialog had it."""
+    return np.fromfile(gimp.on_host(gimp.home / "small.raw"), np.uint8).reshape(side, side, 4)[..., :3]
+
+
+STAGES = ("starting", "reading", "looking", "recoloring", "writing")
+
+
+def test_cancel_at_every_stage_and_changes_during_the_run(gimp, calls):
+    """GIMP's own Cancel button, the layer removed and the image closed, each while the plug-in is known to be busy."""
+    exchange = gimp.on_host(gimp.home / ".cache/hair-recolor/worker")
+    settings = gimp.on_host(gimp.profile / "plug-ins/hair_recolor/settings.json")
+    usual, plugin = settings.read_text(), "plug-ins/hair_recolor/hair_recolor.py"
+    slow = gimp.home / "slow python"
+    gimp.on_host(slow).write_text("#!/bin/sh\nsleep 600\n")
+    gimp.on_host(slow).chmod(0o755)
+    side = 6000
+    with open_portrait(gimp, "--console-messages") as (window, remote, number):
+        open_dialog(window, number)
         window.key("alt+o")
-        log = gimp.on_host(gimp.home / ".cache/hair-recolor/worker/worker.log")
-        exchange = gimp.on_host(gimp.home / ".cache/hair-recolor/worker")
-        deadline = time.monotonic() + 60
-        while len(list(exchange.glob("exchange-*"))) < 2:  # the mask is there: the worker recolors now
-            assert time.monotonic() < deadline, "the worker did not start"
-            time.sleep(0.05)
-        window.screenshot(shots / "progress.png")
-        window.xdo("mousemove", "1118", "852", "click", "1")
-        pressed = time.monotonic()
-        while "client gone" not in log.read_text() or list(exchange.glob("exchange-*")):
-            assert time.monotonic() < pressed + 5, "Cancel did not stop the worker"
-            time.sleep(0.05)
-        assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == large
+        wait_until(lambda: len(describe(remote)) == 2, "no layer was added")
+        remote.call(
+            f"image = Gimp.get_images()[0]; image.remove_layer(image.get_layers()[0])\nimage.scale({side}, {side})"
+        )
+        before = describe(remote)
+
+        def at_stage(stage):
+            """Whether the run that is going on is there now."""
+            sizes = sorted(path.stat().st_size for path in exchange.glob("exchange-*"))
+            n = side * side
+            if stage == "starting":
+                return bool(harness.processes(gimp, str(slow)))
+            if stage == "reading":
+                return len(sizes) == 1 and 0 < sizes[0] < 4 * n
+            if stage == "looking":
+                return sizes == [4 * n]
+            if stage == "recoloring":
+                return len(sizes) >= 2 and sizes[-2] <= n
+            return sizes == [n, 4 * n, 4 * n]
+
+        def repeat_until(stage):
+            """Run the filter again with the same values, and hold it at the stage."""
+            wait_until(lambda: not harness.processes(gimp, plugin), "the plug-in still runs")
+            window.xdo("windowactivate", "--sync", number)
+            window.xdo("key", "ctrl+f")
+            wait_until(lambda: at_stage(stage), f"the run never was {stage}")
+            (process,) = harness.processes(gimp, plugin)
+            os.kill(process, signal.SIGSTOP)
+            return process
+
+        for stage in STAGES:
+            if stage == "starting":
+                for worker in harness.processes(gimp, "hairmask_core"):
+                    os.kill(worker, signal.SIGKILL)
+                settings.write_text(json.dumps(json.loads(usual) | {"python": str(slow)}))
+            remote.call("Gimp.get_images()[0].clean_all()")
+            process = repeat_until(stage)
+            if stage == "recoloring":
+                window.screenshot(ARTIFACTS / f"gimp-{gimp.series}" / "progress.png")
+            window.xdo("mousemove", "1118", "852", "click", "1")
+            wait_until(lambda: process not in harness.processes(gimp, plugin), f"Cancel did not end it while {stage}")
+            wait_until(
+                lambda: not list(exchange.glob("exchange-*")), f"files were left of a run cancelled while {stage}", 5
+            )
+            after = remote.call(
+                "image = Gimp.get_images()[0]; RESULT['layers'], RESULT['dirty'] = describe(image), image.is_dirty()"
+            )
+            assert after == {"layers": before, "dirty": False}, stage
+            if stage == "starting":
+                for starting in harness.processes(gimp, str(slow)):
+                    os.kill(starting, signal.SIGKILL)
+                settings.write_text(usual)
+
+        log = gimp.on_host(gimp.home / "window.log")
+        process = repeat_until("looking")
+        remote.call("image = Gimp.get_images()[0]; image.remove_layer(image.get_layers()[0])")
+        os.kill(process, signal.SIGCONT)
+        wait_until(
+            lambda: "The layer was removed while its hair was looked for: undo that" in log.read_text(), "no word", 60
+        )
+        wait_until(lambda: not list(exchange.glob("exchange-*")), "files were left", 5)
+        assert describe(remote) == []
+        window.xdo("windowactivate", "--sync", number)
+        window.key("ctrl+z")
+        wait_until(lambda: describe(remote) == before, "the layer did not come back")
+
+        process = repeat_until("looking")
+        remote.call(
+            "for number in range(1, 9):\n    if Gimp.Display.id_is_valid(number):\n        Gimp.Display.get_by_id(number).delete()"
+        )
+        os.kill(process, signal.SIGCONT)
+        wait_until(lambda: not harness.processes(gimp, plugin), "the plug-in still runs", 60)
+        wait_until(lambda: not list(exchange.glob("exchange-*")), "files were left", 5)
+        window.screenshot(ARTIFACTS / f"gimp-{gimp.series}" / "closed.png")
+        assert remote.call("RESULT['images'] = len(Gimp.get_images())")["images"] == 0
+        shutil.copy(log, ARTIFACTS / f"gimp-{gimp.series}" / "window.log")
+
+
+def describe(remote):
+    return remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]
