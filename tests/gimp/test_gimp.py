@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -572,6 +573,38 @@ def test_layers_of_one_pixel_width(calls, name, size):
 def test_it_works_again_after_the_repair_and_leaves_no_files(calls):
     assert calls["repaired"]["status"] == "success"
     assert calls["left over"] == []
+
+
+def documented_calls():
+    """The shell commands in the README's section on scripting."""
+    section = (harness.REPOSITORY / "README.md").read_text().split("### Scripting")[1].split("\n##")[0]
+    return re.findall(r"```sh\n(.*?)```", section, flags=re.S)
+
+
+def test_documented_batch_calls_do_what_they_say(gimp, calls):
+    """The very commands of the README, in Python-Fu and Script-Fu, for both procedures."""
+    commands = documented_calls()
+    assert len(commands) == 4
+    for command in commands:
+        harness.run(gimp, ["sh", "-c", f"cd '{gimp.home}' && {command}"])
+    found = harness.run_script(
+        gimp,
+        SHARED
+        + """
+for name in ("copper", "blue", "selected", "selected-best"):
+    image = load(f"{HOME}/{name}.xcf")
+    RESULT[name] = [describe(image), Gimp.Selection.is_empty(image)]
+    dump(image.get_selection(), "Y float", f"{HOME}/documented-{name}.raw")
+""",
+    )
+    for name in ("copper", "blue"):
+        layers, no_selection = found[name]
+        assert [layer["name"] for layer in layers][0] == f"Hair recolor ({name})" and len(layers) == 2 and no_selection
+    for name in ("selected", "selected-best"):
+        layers, no_selection = found[name]
+        assert len(layers) == 1 and not no_selection
+    fast, best = (pixels(gimp, f"documented-{name}", 1, np.float32) for name in ("selected", "selected-best"))
+    assert fast[60, 230] > 0.9 and fast.mean() < 0.1 and 0 < np.abs(fast - best).mean() < 0.01
 
 
 class Remote:
