@@ -27,7 +27,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -292,9 +291,8 @@ def speeds(runs: int = 5) -> str:
         return float(np.median(times))
 
     small, large = (cv2.resize(portrait, (side, side), interpolation=cv2.INTER_CUBIC) for side in (1000, 4900))
-    with ThreadPoolExecutor() as pool:
-        curves = dye_curves(tone, shade)
-        table = seconds(lambda: color_table(curves, 1.0, pool))
+    curves = dye_curves(tone, shade)
+    table = seconds(lambda: color_table(curves, 1.0))
     one, whole = (seconds(lambda: recolor(photo, tone, shade)) for photo in (small, large))
     there_and_back = seconds(lambda: cv2.cvtColor(cv2.cvtColor(large, cv2.COLOR_RGB2Lab), cv2.COLOR_Lab2RGB))
     deep, real = (seconds(lambda: recolor(p, tone, shade)) for p in (small.astype(np.uint16) * 257, to_float(small)))

@@ -6,8 +6,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ import numpy as np
 
 from .dense import LARGEST_STEP
 from .errors import RequestError
-from .image import Photo, from_float, strips
+from .image import FULL_SCALE, Photo, from_float, strips, work_in_strips
 from .looks import QUALITIES
 from .models import ENGINES
 from .people import MOST
@@ -140,16 +139,19 @@ def exchange_file(directory: Path, name: object) -> Path:
     return directory / name
 
 
-def read_pixels(path: Path, width: int, height: int, dtype: type) -> Photo:
-    """Raw RGBA pixels, row by row -> Photo. Raises RequestError if the file's size is not what the numbers say."""
+def read_pixels(path: Path, width: int, height: int, dtype: type) -> np.ndarray:
+    """Raw RGBA pixels, row by row -> (H, W, 4). Raises RequestError if the file's size is not what the numbers say."""
     rgba = _read_file(path, (height, width, 4), dtype)
-    alpha = cv2.extractChannel(rgba, 3)
-    opaque = (alpha == alpha.dtype.type(1 if dtype is np.float32 else np.iinfo(dtype).max)).all()
-    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     if dtype is np.float32:  # a layer may hold anything; the pipeline needs numbers
-        np.nan_to_num(rgb, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-        np.nan_to_num(alpha, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return Photo(rgb, None if opaque else alpha)
+        np.nan_to_num(rgba, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return rgba
+
+
+def to_photo(rgba: np.ndarray) -> Photo:
+    """(H, W, 4) -> Photo, without alpha where all is opaque."""
+    alpha = cv2.extractChannel(rgba, 3)
+    opaque = (alpha == alpha.dtype.type(FULL_SCALE[rgba.dtype])).all()
+    return Photo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), None if opaque else alpha)
 
 
 def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
@@ -166,25 +168,19 @@ def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
             file.write(np.ascontiguousarray(from_float(matte[rows], dtype)).data)
 
 
-def write_pixels(path: Path, rgb: np.ndarray, alpha: np.ndarray | None, report: Callable[[float], None]) -> None:
-    """Recolored RGB with the photo's own alpha -> raw RGBA file, row by row."""
-    height, width = rgb.shape[:2]
+def write_pixels(path: Path, pieces: Iterable[np.ndarray]) -> None:
+    """Pixels, some rows at a time -> raw file, row by row."""
     with _create(path) as file:
-        for rows in strips(height, width):
-            strip = cv2.cvtColor(rgb[rows], cv2.COLOR_RGB2RGBA)
-            if alpha is not None:
-                cv2.insertChannel(alpha[rows], strip, 3)
-            file.write(strip.data)
-            report(rows.stop / height)
+        for rows in pieces:
+            file.write(np.ascontiguousarray(rows).data)
 
 
-def hash_pixels(photo: Photo) -> bytes:
-    """A digest of size, type and pixels: equal photos have equal hair."""
-    parts = [photo.rgb] if photo.alpha is None else [photo.rgb, photo.alpha]
-    whole = hashlib.blake2b(repr([(part.shape, part.dtype.str) for part in parts]).encode())
-    pieces = [part[rows] for part in parts for rows in strips(photo.height, photo.width)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter's lock alone
-        for digest in pool.map(lambda piece: hashlib.blake2b(piece.data).digest(), pieces):
+def hash_pixels(*arrays: np.ndarray) -> bytes:
+    """A digest of shapes, types and pixels of (H, W, …) arrays: equal photos have equal hair."""
+    whole = hashlib.blake2b()
+    for array in arrays:
+        whole.update(repr((array.shape, array.dtype.str)).encode())
+        for _, digest in work_in_strips(lambda rows: hashlib.blake2b(array[rows].data).digest(), *array.shape[:2]):
             whole.update(digest)
     return whole.digest()
 

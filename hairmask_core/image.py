@@ -7,10 +7,13 @@ import struct
 import tempfile
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +25,8 @@ READABLE = "JPEG, PNG, TIFF, WebP, BMP or GIF"
 WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 DEEP_FORMATS = (".png", ".tif", ".tiff")
 STRIP_PIXELS = 1 << 20  # work on a photo goes in strips of about this many pixels
+MOST_WORKERS = 8  # strips that are worked on at once: each takes tens of megabytes
+T = TypeVar("T")
 
 # Whole numbers of each stored type that mean 1.0.
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
@@ -269,3 +274,30 @@ def strips(height: int, width: int) -> Iterator[slice]:
     rows = max(1, STRIP_PIXELS // max(width, 1))
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
+
+
+def work_in_strips(
+    work: Callable[[slice], T],
+    height: int,
+    width: int,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> Iterator[tuple[slice, T]]:
+    """`work(rows)` for row ranges that cover a photo, on all cores at once: (rows, what it gave) from top to bottom.
+
+    report: called with the fraction done, 0…1, after each; where it raises, or nobody wants the rest, the work stops.
+    Only a few results are kept waiting.
+    """
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    step = max(1, min(STRIP_PIXELS // 2 // max(width, 1), -(-height // workers)))
+    waiting = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for top in range(0, height, step):
+                rows = slice(top, min(top + step, height))
+                waiting.append((rows, pool.submit(work, rows)))
+                while len(waiting) > 2 * workers or (waiting and rows.stop == height):
+                    done, result = waiting.popleft()
+                    yield done, result.result()
+                    report(done.stop / height)
+        finally:
+            pool.shutdown(cancel_futures=True)

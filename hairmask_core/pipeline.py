@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from .errors import NoHairError
 from .image import Photo, from_float, strips, to_float
 from .looks import QUALITIES, Look, look_closely
-from .recolor import HairTone, measure_tone, recolor, recolor_along, tone_color
+from .recolor import HairTone, measure_tone, recolor_strips, tone_color
 from .refine import enlarge, refine
 from .regions import taper
 from .session import Session
@@ -175,13 +175,30 @@ def recolor_photo(
     tips: the shade of the hair's tips, towards which `shade` then changes from the roots on; see `strands`. Both
     sRGB-encoded, each 0…1.
     """
-    if tips is None:
-        return recolor(photo.rgb, hair.tone, shade, strength, lambda done: report(done, "Recoloring"))
-    position = root_to_tip(photo.rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
-    shades = shades_between(shade, tips)
-    return recolor_along(
-        photo.rgb, hair.tone, shades, position, strength, lambda done: report(0.1 + 0.9 * done, "Recoloring")
-    )
+    strips = paint_strips(photo.rgb, hair, shade, strength, report, tips)
+    return np.concatenate(list(strips))
+
+
+def paint_strips(
+    pixels: np.ndarray,
+    hair: Hair,
+    shade: tuple[float, float, float],
+    strength: float = 1.0,
+    report: Report = no_report,
+    tips: tuple[float, float, float] | None = None,
+) -> Iterator[np.ndarray]:
+    """`recolor_photo` some rows at a time, from top to bottom.
+
+    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor.recolor_strips`.
+    """
+    position, shades, began = None, [shade], 0.0
+    if tips is not None:
+        rgb = np.ascontiguousarray(pixels[..., :3])
+        position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
+        shades, began = shades_between(shade, tips), 0.1
+    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength):
+        yield strip
+        report(began + (1 - began) * rows.stop / len(pixels), "Recoloring")
 
 
 def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.ndarray:

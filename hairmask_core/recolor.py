@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .image import STRIP_PIXELS, from_float, to_float
+from .image import from_float, strips, to_float, work_in_strips
 from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, oklab_to_rgb, rgb_to_oklab
 
 CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
-MOST_WORKERS = 8  # strips of a photo that are worked on at once: each takes tens of megabytes
 TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit photos go through
 
 # Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
@@ -64,7 +61,7 @@ def tone_color(tone: HairTone) -> tuple[float, float, float]:
 
 
 def recolor(
-    rgb: np.ndarray,
+    pixels: np.ndarray,
     tone: HairTone,
     shade: tuple[float, float, float],
     strength: float = 1.0,
@@ -72,103 +69,110 @@ def recolor(
 ) -> np.ndarray:
     """Every pixel recolored as if it were hair of the measured tone dyed in the shade.
 
-    rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. tone: of the photo's hair.
-    shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade; between them
-    (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of range.
-    report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
-    Returns (H, W, 3) of the same dtype. Raises ValueError for a strength outside 0…1.
+    pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8, uint16 or float32, sRGB-encoded; alpha stays as it is.
+    tone: of the photo's hair. shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade;
+    between them (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of
+    range. report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
+    Returns the same shape and dtype. Raises ValueError for a strength outside 0…1.
 
     Method: in OKLab (Ottosson 2020), see `dye`. It maps each color by itself, so for 8 bits it is computed on a grid of
     TABLE_SIZE³ colors, between which is interpolated; uint16 and float32 get the formulas themselves.
     """
-    return recolor_along(rgb, tone, [shade], None, strength, report)
+    return recolor_along(pixels, tone, [shade], None, strength, report)
 
 
 def recolor_along(
-    rgb: np.ndarray,
+    pixels: np.ndarray,
     tone: HairTone,
     shades: list[tuple[float, float, float]],
     position: np.ndarray | None,
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> np.ndarray:
-    """As `recolor`, with a shade that changes over the photo.
+    """As `recolor`, with a shade that changes over the photo; see `recolor_strips`."""
+    out = np.empty_like(pixels)
+    for rows, strip in recolor_strips(pixels, tone, shades, position, strength):
+        out[rows] = strip
+        report(rows.stop / len(pixels))
+    return out
+
+
+def recolor_strips(
+    pixels: np.ndarray,
+    tone: HairTone,
+    shades: list[tuple[float, float, float]],
+    position: np.ndarray | None = None,
+    strength: float = 1.0,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """As `recolor`, with a shade that changes over the photo, strip by strip from top to bottom: (rows, their pixels).
 
     shades: at positions evenly spaced from 0 to 1. position: (H, W) float32, 0…1; each pixel is the linear mixture of
     its recolorings in the two nearest shades. None stands for 0 everywhere.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it must be between 0 and 1.")
+    height, width = pixels.shape[:2]
     if strength == 0:
-        return rgb.copy()
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    with ThreadPoolExecutor(workers) as pool:
-        curves = [dye_curves(tone, shade) for shade in shades]
-        if rgb.dtype == np.uint8:
-            paints = [_table_paint(color_table(one, strength, pool)) for one in curves]
-        else:
-            paints = [functools.partial(_exact_paint, curves=one, strength=strength) for one in curves]
-        out = np.empty_like(rgb)
+        yield from ((rows, pixels[rows]) for rows in strips(height, width))
+        return
+    curves = [dye_curves(tone, shade) for shade in shades]
+    if pixels.dtype == np.uint8:
+        paints = [_table_paint(color_table(one, strength)) for one in curves]
+    else:
+        paints = [functools.partial(_exact_paint, curves=one, strength=strength) for one in curves]
 
-        def paint(rows: slice) -> None:
-            if position is None:
-                paints[0](rgb[rows], out[rows])
-            else:
-                _mix(rgb[rows], position[rows], paints, out[rows])
+    def paint(rows: slice) -> np.ndarray:
+        if position is None:
+            return paints[0](pixels[rows])
+        return _mix(pixels[rows], position[rows], paints)
 
-        height, width = rgb.shape[:2]
-        step = max(1, min(STRIP_PIXELS // 4 // max(width, 1), -(-height // workers)))
-        rows = [slice(top, min(top + step, height)) for top in range(0, height, step)]
-        try:
-            for done, _ in zip(rows, pool.map(paint, rows)):
-                report(done.stop / height)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return out
+    yield from work_in_strips(paint, height, width)
 
 
-def _table_paint(table: ImageFilter.Color3DLUT) -> Callable[[np.ndarray, np.ndarray], None]:
-    """Paints (h, w, 3) uint8 into another such array."""
+def _table_paint(table: ImageFilter.Color3DLUT) -> Callable[[np.ndarray], np.ndarray]:
+    """Paints (h, w, 3) or (h, w, 4) uint8."""
 
-    def paint(rgb: np.ndarray, out: np.ndarray) -> None:
+    def paint(pixels: np.ndarray) -> np.ndarray:
         # Pillow keeps RGB in four bytes a pixel: given that way, nothing is copied, and OpenCV converts it fastest.
-        padded = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-        size = (rgb.shape[1], rgb.shape[0])
-        painted = Image.frombuffer("RGBX", size, padded, "raw", "RGBX", 0, 1).filter(table)
-        cv2.cvtColor(np.asarray(painted), cv2.COLOR_RGBA2RGB, out)
+        # The fourth byte goes through as it is.
+        height, width, channels = pixels.shape
+        padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA) if channels == 3 else np.ascontiguousarray(pixels)
+        painted = Image.frombuffer("RGBX", (width, height), padded, "raw", "RGBX", 0, 1).filter(table)
+        painted = np.asarray(painted)
+        return cv2.cvtColor(painted, cv2.COLOR_RGBA2RGB) if channels == 3 else painted
 
     return paint
 
 
-def _exact_paint(rgb: np.ndarray, out: np.ndarray, curves: np.ndarray, strength: float) -> None:
-    """Paints (h, w, 3) of any dtype into another such array."""
-    out[:] = from_float(dye(to_float(rgb), rgb_to_oklab(rgb), curves, strength), rgb.dtype)
+def _exact_paint(pixels: np.ndarray, curves: np.ndarray, strength: float) -> np.ndarray:
+    """Paints (h, w, 3) or (h, w, 4) of any dtype."""
+    rgb = np.ascontiguousarray(pixels[..., :3])
+    painted = from_float(dye(to_float(rgb), rgb_to_oklab(rgb), curves, strength), rgb.dtype)
+    return painted if pixels.shape[2] == 3 else np.dstack([painted, pixels[..., 3]])
 
 
-def _mix(rgb: np.ndarray, position: np.ndarray, paints: list, out: np.ndarray) -> None:
+def _mix(pixels: np.ndarray, position: np.ndarray, paints: list) -> np.ndarray:
     """Paint each pixel by the two paints nearest to its position, and mix them."""
     place = np.clip(position, 0, 1) * np.float32(len(paints) - 1)
-    result, layer = np.zeros(rgb.shape, np.float32), np.empty_like(rgb)
+    result = np.zeros(pixels.shape, np.float32)
     for i, paint in enumerate(paints):
         weight = 1 - np.abs(place - np.float32(i))
         if weight.max() > 0:
-            paint(rgb, layer)
-            result += np.maximum(weight, 0)[..., None] * to_float(layer)
-    out[:] = from_float(result, rgb.dtype)
+            result += np.maximum(weight, 0)[..., None] * to_float(paint(pixels))
+    mixed = from_float(result, pixels.dtype)
+    mixed[..., 3:] = pixels[..., 3:]
+    return mixed
 
 
-def color_table(curves: np.ndarray, strength: float, pool: ThreadPoolExecutor) -> ImageFilter.Color3DLUT:
+def color_table(curves: np.ndarray, strength: float) -> ImageFilter.Color3DLUT:
     """`dye` on a grid of TABLE_SIZE³ colors, as Pillow's filter that interpolates between them linearly."""
     rgb, lab = _grid()
-    out = np.empty_like(rgb)
-
-    def fill(rows: slice) -> None:
-        out[rows] = dye(rgb[rows], lab[rows], curves, strength)
-
-    step = 8 * TABLE_SIZE  # of TABLE_SIZE² rows: small enough for a core's cache
-    list(pool.map(fill, [slice(top, top + step) for top in range(0, len(rgb), step)]))
-    return ImageFilter.Color3DLUT(TABLE_SIZE, out.ravel())
+    table = np.empty_like(rgb)
+    step = 8 * TABLE_SIZE  # of TABLE_SIZE² rows: small enough for a core's cache; a second core would not help
+    for top in range(0, len(rgb), step):
+        rows = slice(top, top + step)
+        table[rows] = dye(rgb[rows], lab[rows], curves, strength)
+    return ImageFilter.Color3DLUT(TABLE_SIZE, table.ravel())
 
 
 @functools.cache

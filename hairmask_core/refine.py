@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .image import FULL_SCALE, strips, to_float
+from .image import FULL_SCALE, to_float, work_in_strips
 from .matting import matting_coefficients
 from .oklab import rgb_to_oklab
 
@@ -21,6 +21,9 @@ COLOR_BINS = 16  # along each axis of OKLab
 FEATURES = 21  # of a pixel
 GUESSED = 0.5  # share of the time until the coefficients are there
 CLASSIFIED_AT_ONCE = 1 << 15  # pixels; a tenth of a second at most, after which the work can be cancelled
+FINENESS = 9  # blocks along the side of a large window of the filter
+# Orthonormal: gray, red against blue, green against both.
+OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]], np.float32) / np.sqrt(np.array([[3], [2], [6]], np.float32))
 HAZE = 0.05  # probabilities within this of 0 and 1 become exactly 0 and 1, so that no veil covers the photo
 
 
@@ -145,14 +148,16 @@ def refine(
     else:
         coefficients = guided_filter_coefficients(guide, target, radius, EPSILON)
 
-    matte = np.empty((height, width), np.float32)
-    for rows in strips(height, width):
+    def apply(rows: slice) -> np.ndarray:
         here = _enlarge_rows(coefficients, rows, height, width)
         strip = np.clip(rgb[rows], 0, 1) if rgb.dtype == np.float32 else rgb[rows]
         colors = cv2.cvtColor(strip, cv2.COLOR_RGB2RGBA)  # the constant's factor is the full alpha
         parts = cv2.multiply(here, colors, scale=1 / FULL_SCALE[rgb.dtype], dtype=cv2.CV_32F)
-        matte[rows] = clear_haze(cv2.transform(parts, np.ones((1, 4), np.float32)).reshape(strip.shape[:2]))
-        report(GUESSED + (1 - GUESSED) * rows.stop / height)
+        return clear_haze(cv2.transform(parts, np.ones((1, 4), np.float32)).reshape(strip.shape[:2]))
+
+    matte = np.empty((height, width), np.float32)
+    for rows, strip in work_in_strips(apply, height, width, lambda done: report(GUESSED + (1 - GUESSED) * done)):
+        matte[rows] = strip
     return matte
 
 
@@ -170,36 +175,48 @@ def guided_filter_coefficients(guide: np.ndarray, target: np.ndarray, radius: in
     """Window-averaged linear coefficients of the color guided filter.
 
     guide: (h, w, 3) float32. target: (h, w) float32. radius: pixels. epsilon: variance, guide's units².
-    Returns (h, w, 4) float32: the filtered target is `(c[..., :3] * guide).sum(-1) + c[..., 3]`.
+    Returns (h / s, w / s, 4) float32, s the side of a window in FINENESS blocks, 1 for small windows: enlarged to
+    (h, w), the filtered target is `(c[..., :3] * guide).sum(-1) + c[..., 3]`.
 
-    Method: He, Sun, Tang 2013, eq. 19-21; the 3x3 systems are solved in closed form by cofactors.
+    Method: He, Sun, Tang 2013, eq. 19-21; the 3x3 systems are solved in closed form by cofactors. The colors are turned
+    into opponent ones first, which leaves the solution as it is: where the guide is gray, all three channels are alike
+    and the systems near-singular, but not those of gray and two differences. Large windows are put together from whole
+    blocks of s x s pixels; as means over windows, the coefficients hardly change within a block.
     """
+    height, width = target.shape
+    side = max(1, (2 * radius + 1) // FINENESS)
+    size = (max(1, round(width / side)), max(1, round(height / side)))
+    reach = round(((2 * radius + 1) / side - 1) / 2)
+
+    def blocks(x):
+        return x if side == 1 else cv2.resize(x, size, interpolation=cv2.INTER_AREA)
 
     def mean(x):
-        return cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
+        return cv2.blur(x, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REFLECT)
 
-    # The systems are near-singular where the guide is gray, so they are solved in double precision.
-    target = target.astype(np.float64)
-    r, g, b = cv2.split(guide.astype(np.float64))
-    mean_r, mean_g, mean_b, mean_p = mean(r), mean(g), mean(b), mean(target)
-    rr = mean(r * r) - mean_r * mean_r + epsilon
-    gg = mean(g * g) - mean_g * mean_g + epsilon
-    bb = mean(b * b) - mean_b * mean_b + epsilon
-    rg = mean(r * g) - mean_r * mean_g
-    rb = mean(r * b) - mean_r * mean_b
-    gb = mean(g * b) - mean_g * mean_b
-    rp = mean(r * target) - mean_r * mean_p
-    gp = mean(g * target) - mean_g * mean_p
-    bp = mean(b * target) - mean_b * mean_p
+    x, y, z = cv2.split(cv2.transform(guide - np.float32(0.5), OPPONENT))
+    products = [x, y, z, target, x * x, y * y, z * z, x * y, x * z, y * z, x * target, y * target, z * target]
+    mean_x, mean_y, mean_z, mean_p, xx, yy, zz, xy, xz, yz, xp, yp, zp = (mean(blocks(product)) for product in products)
+    xx += epsilon - mean_x * mean_x
+    yy += epsilon - mean_y * mean_y
+    zz += epsilon - mean_z * mean_z
+    xy -= mean_x * mean_y
+    xz -= mean_x * mean_z
+    yz -= mean_y * mean_z
+    xp -= mean_x * mean_p
+    yp -= mean_y * mean_p
+    zp -= mean_z * mean_p
     # Cofactors of the symmetric covariance matrix.
-    c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-    c_gg, c_gb, c_bb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-    determinant = rr * c_rr + rg * c_rg + rb * c_rb
-    a_r = (c_rr * rp + c_rg * gp + c_rb * bp) / determinant
-    a_g = (c_rg * rp + c_gg * gp + c_gb * bp) / determinant
-    a_b = (c_rb * rp + c_gb * gp + c_bb * bp) / determinant
-    offset = mean_p - a_r * mean_r - a_g * mean_g - a_b * mean_b
-    return cv2.merge([mean(a_r), mean(a_g), mean(a_b), mean(offset)]).astype(np.float32)
+    c_xx, c_xy, c_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    c_yy, c_yz, c_zz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+    determinant = xx * c_xx + xy * c_xy + xz * c_xz
+    a_x = (c_xx * xp + c_xy * yp + c_xz * zp) / determinant
+    a_y = (c_xy * xp + c_yy * yp + c_yz * zp) / determinant
+    a_z = (c_xz * xp + c_yz * yp + c_zz * zp) / determinant
+    offset = mean_p - a_x * mean_x - a_y * mean_y - a_z * mean_z
+    slopes = cv2.transform(cv2.merge([mean(a_x), mean(a_y), mean(a_z)]), OPPONENT.T)
+    constant = mean(offset) - np.float32(0.5) * cv2.transform(slopes, np.ones((1, 3), np.float32)).reshape(size[::-1])
+    return cv2.merge([*cv2.split(slopes), constant])
 
 
 def _enlarge_rows(small: np.ndarray, rows: slice, height: int, width: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from .exchange import (
     hash_pixels,
     limit_matte,
     read_pixels,
+    to_photo,
     wait_for_files,
     write_mask,
     write_pixels,
@@ -37,7 +38,7 @@ from .exchange import (
 from .image import Photo, read_photo
 from .models import choose_card
 from .people import People, find_people
-from .pipeline import Hair, blend, find_hair, recolor_photo, require_hair, shade_of_hair, take_color
+from .pipeline import Hair, blend, find_hair, paint_strips, require_hair, shade_of_hair, take_color
 from .protocol import PROTOCOL, receive_message, send_message
 from .session import Session, open_session
 from .shades import Shade
@@ -182,46 +183,51 @@ class Desk:
         """Do one request; its files are read from and written to the private directory. Returns the answer."""
         wish = check_request(request, self.directory)
         wait_for_files(wish, lambda: report(0.0, "Reading the layer"))
-        photo = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
+        rgba = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
         session = self._session(wish["engine"], wish["model"], wish["device"])
-        found = self._find_hair(photo, session, wish, lambda done, text: report(0.05 + 0.55 * done, text))
+        found = self._find_hair(
+            hash_pixels(rgba),
+            lambda: to_photo(rgba),
+            session,
+            wish,
+            lambda done, text: report(0.05 + 0.55 * done, text),
+        )
         if not wish["force"]:
             require_hair(found.hair)
         shade, tips = self._find_shade(session, wish, lambda done, text: report(0.6, text)), wish["tips"]
-        people = self._write(wish, photo, found, shade, lambda done, text: report(0.6 + 0.4 * done, text))
+        people = self._write(wish, rgba, found, shade, lambda done, text: report(0.6 + 0.4 * done, text))
         name = f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name
         answer = {"device": session.device, "notices": session.notices, "shade": name, "share": found.hair.share}
         return answer | {"people": people}
 
     def _write(
-        self, wish: dict, photo: Photo, found: Found, shade: Shade | None, report: Callable[[float, str], None]
+        self, wish: dict, rgba: np.ndarray, found: Found, shade: Shade | None, report: Callable[[float, str], None]
     ) -> int:
         """Write the wished masks and pixels; returns of how many people they are."""
         if wish["people"] == "each" and not found.people:
-            found.people = find_people(photo, found.hair, report=lambda done: report(0.0, "Telling people apart"))
+            found.people = find_people(
+                to_photo(rgba), found.hair, report=lambda done: report(0.0, "Telling people apart")
+            )
             self._forget()
-        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, photo.rgb, 0
+        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, rgba, 0
         expected = len(found.people.tones) if wish["people"] == "each" else 1
 
-        def part(done: float) -> None:
-            report(min(1.0, (people + done) / expected), "Recoloring")
+        def part(done: float, text: str = "Recoloring") -> None:
+            report(min(1.0, (people + done) / expected), text)
 
         for hair, matte in heads_within(found, wish["people"], wish["limits"]):
             part(0.0)
             write_mask(wish["mask_out"][people], matte, wish["mask_format"])
             if shade:
-                recolored = recolor_photo(
-                    photo, hair, shade.rgb, wish["strength"], lambda done, text: part(0.9 * done), tips
-                )
+                painted = paint_strips(rgba, hair, shade.rgb, wish["strength"], part, tips)
                 if wish["output"] == "layer":
-                    path = wish["layer_out"][people]
-                    write_pixels(path, recolored, photo.alpha, lambda done: part(0.9 + 0.1 * done))
+                    write_pixels(wish["layer_out"][people], painted)
                 else:
-                    above = take_color(photo.rgb, recolored) if wish["output"] == "lch picture" else recolored
-                    picture = blend(picture, above, matte)
+                    painted = np.concatenate(list(painted))
+                    picture = show(picture, rgba, painted, matte, only_color=wish["output"] == "lch picture")
             people += 1
         if wish["output"] in ("picture", "lch picture"):
-            write_pixels(wish["layer_out"][0], picture, photo.alpha, lambda done: part(0.0))
+            write_pixels(wish["layer_out"][0], [picture])
         return people
 
     def _session(self, engine: str, model: str | None, device: str) -> Session:
@@ -236,14 +242,24 @@ class Desk:
             return None
         if isinstance(shade, Shade):
             return shade
-        return shade_of_hair(self._find_hair(read_photo(shade), session, wish, report).hair, shade)
+        photo = read_photo(shade)
+        digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
+        return shade_of_hair(self._find_hair(digest, lambda: photo, session, wish, report).hair, shade)
 
-    def _find_hair(self, photo: Photo, session: Session, wish: dict, report: Callable[[float, str], None]) -> Found:
-        key = (hash_pixels(photo), session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"])
+    def _find_hair(
+        self,
+        digest: bytes,
+        make_photo: Callable[[], Photo],
+        session: Session,
+        wish: dict,
+        report: Callable[[float, str], None],
+    ) -> Found:
+        """The hair of the photo of that digest, which is only made if its hair is not known."""
+        key = (digest, session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"])
         if key in self.found:
             self.found.move_to_end(key)
             return self.found[key]
-        hair = find_hair(photo, session, wish["refined"], wish["quality"], wish["step"], report)
+        hair = find_hair(make_photo(), session, wish["refined"], wish["quality"], wish["step"], report)
         found = self.found[key] = Found(hair)
         self._forget()
         return found
@@ -264,6 +280,16 @@ def heads_within(found: Found, people: str, limits: list[Path]) -> Iterator[tupl
             yield hair, matte
     if nobody:
         yield found.hair, limit_matte(found.hair.matte, limits)
+
+
+def show(shown: np.ndarray, rgba: np.ndarray, painted: np.ndarray, matte: np.ndarray, only_color: bool) -> np.ndarray:
+    """What is shown, with one head's hair recolored: (H, W, 4), as all pixels here; alpha stays.
+
+    painted: all of `rgba` recolored. only_color: its lightness stays. matte: (H, W) float32 of that head.
+    """
+    shown_rgb, rgb, color = (np.ascontiguousarray(pixels[..., :3]) for pixels in (shown, rgba, painted))
+    above = take_color(rgb, color) if only_color else color
+    return np.dstack([blend(shown_rgb, above, matte), rgba[..., 3]])
 
 
 # The connection

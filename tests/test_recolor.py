@@ -267,7 +267,7 @@ def test_floats_beyond_the_range_are_taken_as_its_ends_and_leave_the_rest_alone(
 def test_strips_leave_no_seam(astronaut, monkeypatch, dtype):
     photo = astronaut.astype(dtype) if dtype is not np.float32 else astronaut.astype(np.float32) / 255
     whole = recolor(photo, TONE, (0.7, 0.3, 0.1))
-    monkeypatch.setattr("hairmask_core.recolor.STRIP_PIXELS", 4 * 512 * 7)
+    monkeypatch.setattr("hairmask_core.image.STRIP_PIXELS", 2 * 512 * 7)
     # OpenCV's powers round their last bits by the place in the array.
     tolerance = {np.uint8: 0, np.uint16: 1, np.float32: 2e-6}[dtype]
     np.testing.assert_allclose(recolor(photo, TONE, (0.7, 0.3, 0.1)), whole, rtol=0, atol=tolerance)
@@ -292,7 +292,7 @@ def test_a_view_of_a_larger_picture(astronaut, dtype):
 
 
 def test_reports_rise_to_one_and_can_stop_the_work(astronaut, monkeypatch):
-    monkeypatch.setattr("hairmask_core.recolor.STRIP_PIXELS", 4 * 512 * 16)
+    monkeypatch.setattr("hairmask_core.image.STRIP_PIXELS", 2 * 512 * 16)
     said = []
     recolor(astronaut, TONE, (0.7, 0.3, 0.1), 1.0, said.append)
     assert len(said) == 32 and said == sorted(said) and said[-1] == 1
