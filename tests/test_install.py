@@ -59,6 +59,10 @@ def test_plug_in_is_complete_and_executable(home, version):
     plugin = home / ".config/GIMP" / version / "plug-ins/hair_recolor"
     assert {p.name for p in plugin.iterdir()} == {
         "hair_recolor.py",
+        "dialog.py",
+        "layers.py",
+        "texts.py",
+        "wishes.py",
         "worker_client.py",
         "shades.json",
         "models.json",

@@ -721,6 +721,26 @@ def test_interactive_run_and_undo(gimp, calls, astronaut):
         assert again["layers"][0]["name"] == "Hair recolor (strawberry-blond)", again
 
 
+def test_select_hair_in_a_window(gimp, calls, hair):
+    """The second menu entry: its dialog shows the mask, and its result is the image's selection, undone by one undo."""
+    shots = ARTIFACTS / f"gimp-{gimp.series}"
+    with open_portrait(gimp) as (window, remote, number):
+        window.key("ctrl+shift+j")
+        open_dialog(window, number, "Select Hair", "Select Hair")
+        time.sleep(4)
+        window.screenshot(shots / "select-hair.png")
+        window.key("alt+o")
+        empty = "RESULT['empty'] = Gimp.Selection.is_empty(Gimp.get_images()[0])"
+        wait_until(lambda: not remote.call(empty)["empty"], "nothing was selected")
+        remote.call(f"dump(Gimp.get_images()[0].get_selection(), 'Y float', {str(gimp.home / 'window.raw')!r})")
+        assert np.abs(pixels(gimp, "window", 1, np.float32) - hair.matte).max() <= 1.5 / 255
+        time.sleep(1)
+        window.screenshot(shots / "selected.png")
+        window.xdo("windowactivate", "--sync", number)
+        window.key("ctrl+z")
+        wait_until(lambda: remote.call(empty)["empty"], "one undo did not take the selection back")
+
+
 PREVIEW = """
 import sys, time
 plugin = {plugin!r}
