@@ -178,6 +178,7 @@ class Desk:
         self.directory = directory
         self.sessions: dict[tuple[str, str], Session] = {}  # by model and device
         self.found: OrderedDict[tuple, Found] = OrderedDict()
+        self.shades: dict[tuple, Shade] = {}  # of the hair in photos, by file and how it is looked for
 
     def recolor(self, request: dict, report: Callable[[float, str], None]) -> dict:
         """Do one request; its files are read from and written to the private directory. Returns the answer."""
@@ -242,9 +243,22 @@ class Desk:
             return None
         if isinstance(shade, Shade):
             return shade
-        photo = read_photo(shade)
-        digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
-        return shade_of_hair(self._find_hair(digest, lambda: photo, session, wish, report).hair, shade)
+        try:
+            status = shade.stat()
+            file = str(shade), status.st_ino, status.st_size, status.st_mtime_ns
+        except OSError:
+            file = None
+        key = (file, *self._how(session, wish))
+        if file is None or key not in self.shades:  # a preview asks again and again
+            photo = read_photo(shade)
+            digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
+            hair = self._find_hair(digest, lambda: photo, session, wish, report).hair
+            self.shades[key] = shade_of_hair(hair, shade)
+        return self.shades[key]
+
+    def _how(self, session: Session, wish: dict) -> tuple:
+        """All that decides, beside the photo, which hair is found in it."""
+        return session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"]
 
     def _find_hair(
         self,
@@ -255,7 +269,7 @@ class Desk:
         report: Callable[[float, str], None],
     ) -> Found:
         """The hair of the photo of that digest, which is only made if its hair is not known."""
-        key = (digest, session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"])
+        key = (digest, *self._how(session, wish))
         if key in self.found:
             self.found.move_to_end(key)
             return self.found[key]

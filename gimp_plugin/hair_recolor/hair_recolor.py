@@ -170,18 +170,18 @@ def run(procedure, run_mode, image, drawables, config, data):
     """One call of either procedure, whatever the run mode."""
     try:
         layer = layers.check_layer(image, drawables)
-        recolors = procedure.get_name() == RECOLOR
-        kind = config.get_property("output") if recolors else wishes.SELECTION
-        if kind != wishes.SELECTION:
-            layers.check_unlocked(layer)
+        size, recolors = (layer.get_width(), layer.get_height()), procedure.get_name() == RECOLOR
         settings = worker_client.load_settings(Path(__file__).resolve().parent)
         if run_mode == Gimp.RunMode.INTERACTIVE:
             import dialog
 
             if not dialog.ask_user(procedure, config, recolors, image, layer, settings):
                 return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
+            layers.check_still_there(image, layer, size)
         if recolors:
             kind, limited = config.get_property("output"), config.get_property("limit-to-selection")
+            if kind != wishes.SELECTION:
+                layers.check_unlocked(layer)
             find_hair(image, layer, kind, wishes.recolor_wishes(config), limited, settings)
         else:
             find_hair(image, layer, wishes.SELECTION, wishes.mask_wishes(config), False, settings)
