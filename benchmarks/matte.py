@@ -52,7 +52,7 @@ CLOSED_FORM_PIXELS = 1.2e6  # beyond, it takes minutes a picture
 SIZES = (2, 12, 24, 100)  # megapixels
 PHOTOS = ("figaro1k", "celebamask", "celebahq", "ccp", "lfw")
 FIGURES = ("iou", "pixel_accuracy", "boundary_f_score")
-IN_MEMORY, LARGEST_IN_MEMORY = ("guided filter, gray", "guided filter, color"), 24  # at full size, in double precision
+IN_MEMORY, LARGEST_IN_MEMORY = ("guided filter, gray", "guided filter, color"), 24  # everything at full size
 
 
 def degrade(alpha: np.ndarray, seed: int) -> np.ndarray:
@@ -94,7 +94,7 @@ def guided(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     guide = rgb.astype(np.float32) / 255
     radius = round(2 * max(height, width) / LONG_SIDE)
-    c = guided_filter_coefficients(guide, enlarge(coarse, width, height), radius, 1e-3)
+    c = enlarge(guided_filter_coefficients(guide, enlarge(coarse, width, height), radius, 1e-3), width, height)
     return np.clip((c[..., :3] * guide).sum(2) + c[..., 3], 0, 1)
 
 

@@ -222,13 +222,13 @@ class Desk:
             if shade:
                 painted = paint_strips(rgba, hair, shade.rgb, wish["strength"], part, tips)
                 if wish["output"] == "layer":
-                    write_pixels(wish["layer_out"][people], painted)
+                    write_pixels(wish["layer_out"][people], rgba.nbytes, painted)
                 else:
                     painted = np.concatenate(list(painted))
                     picture = show(picture, rgba, painted, matte, only_color=wish["output"] == "lch picture")
             people += 1
         if wish["output"] in ("picture", "lch picture"):
-            write_pixels(wish["layer_out"][0], [picture])
+            write_pixels(wish["layer_out"][0], picture.nbytes, [picture])
         return people
 
     def _session(self, engine: str, model: str | None, device: str) -> Session:

@@ -212,6 +212,14 @@ def processes(gimp: Gimp, words: str) -> list[int]:
     return found
 
 
+def reads(process: int, words: str) -> bool:
+    """Whether the process has a file open whose name has these words in it."""
+    try:
+        return any(words in os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return False  # it ended meanwhile, or closed one
+
+
 def end_all_processes(gimp: Gimp) -> None:
     """End whatever still runs in the root (workers outlive GIMP); on the machine's own GIMP, in the test's home."""
     for number in processes(gimp, ""):
