@@ -186,15 +186,20 @@ def paint_strips(
     strength: float = 1.0,
     report: Report = no_report,
     tips: tuple[float, float, float] | None = None,
+    position: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """`recolor_photo` some rows at a time, from top to bottom.
 
-    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor.recolor_strips`.
+    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor.recolor_strips`. position: (H, W) float32,
+    0…1, as `strands.root_to_tip` finds it, where it is known already.
     """
-    position, shades, began = None, [shade], 0.0
-    if tips is not None:
-        rgb = np.ascontiguousarray(pixels[..., :3])
-        position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
+    shades, began = [shade], 0.0
+    if tips is None:
+        position = None
+    else:
+        if position is None:
+            rgb = np.ascontiguousarray(pixels[..., :3])
+            position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
         shades, began = shades_between(shade, tips), 0.1
     for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength):
         yield strip

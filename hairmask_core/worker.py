@@ -16,7 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,14 @@ from .exchange import (
     write_mask,
     write_pixels,
 )
-from .image import Photo, read_photo
+from .image import Photo, from_float, read_photo, to_float
 from .models import choose_card
 from .people import People, find_people
 from .pipeline import Hair, blend, find_hair, paint_strips, require_hair, shade_of_hair, take_color
 from .protocol import PROTOCOL, receive_message, send_message
 from .session import Session, open_session
 from .shades import Shade
+from .strands import root_to_tip
 
 IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
@@ -161,14 +162,16 @@ class Relay:
 
 @dataclass
 class Found:
-    """The hair of one photo, and whose it is once that was asked."""
+    """The hair of one photo; whose it is, and how far along the strands, by person, once that was asked."""
 
     hair: Hair
     people: People | None = None
+    positions: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        return self.hair.matte.nbytes + (self.people.labels.nbytes if self.people else 0)
+        labels = [self.people.labels] if self.people else []
+        return sum(array.nbytes for array in (self.hair.matte, *labels, *self.positions.values()))
 
 
 class Desk:
@@ -210,22 +213,24 @@ class Desk:
                 to_photo(rgba), found.hair, report=lambda done: report(0.0, "Telling people apart")
             )
             self._forget()
-        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, rgba, 0
+        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, rgba.copy(), 0
         expected = len(found.people.tones) if wish["people"] == "each" else 1
 
         def part(done: float, text: str = "Recoloring") -> None:
             report(min(1.0, (people + done) / expected), text)
 
-        for hair, matte in heads_within(found, wish["people"], wish["limits"]):
+        for number, hair, matte in heads_within(found, wish["people"], wish["limits"]):
             part(0.0)
             write_mask(wish["mask_out"][people], matte, wish["mask_format"])
-            if shade:
+            if wish["output"] == "layer":
                 painted = paint_strips(rgba, hair, shade.rgb, wish["strength"], part, tips)
-                if wish["output"] == "layer":
-                    write_pixels(wish["layer_out"][people], rgba.nbytes, painted)
-                else:
-                    painted = np.concatenate(list(painted))
-                    picture = show(picture, rgba, painted, matte, only_color=wish["output"] == "lch picture")
+                write_pixels(wish["layer_out"][people], rgba.nbytes, painted)
+            elif shade:
+                if tips and number not in found.positions:  # the same for every shade
+                    found.positions[number] = root_to_tip(np.ascontiguousarray(rgba[..., :3]), hair.matte, part)
+                wanted = (shade.rgb, wish["strength"], part, tips)
+                only_color = wish["output"] == "lch picture"
+                show(picture, rgba, hair, matte, wanted, found.positions.get(number), only_color)
             people += 1
         if wish["output"] in ("picture", "lch picture"):
             write_pixels(wish["layer_out"][0], picture.nbytes, [picture])
@@ -283,27 +288,47 @@ class Desk:
             self.found.popitem(last=False)
 
 
-def heads_within(found: Found, people: str, limits: list[Path]) -> Iterator[tuple[Hair, np.ndarray]]:
-    """Everybody's hair, or each one's, with its matte within the limits; nobody's of whom these leave nothing over."""
+def heads_within(found: Found, people: str, limits: list[Path]) -> Iterator[tuple[int, Hair, np.ndarray]]:
+    """Everybody's hair, or each one's: the person's number, 0 for everybody, hair, and its matte within the limits.
+
+    People of whom the limits leave nothing over are left out, unless that is so of all.
+    """
     nobody = True
     for number in range(1, len(found.people.tones) + 1) if people == "each" else ():
         hair = found.people.hair_of(number, found.hair)
         matte = limit_matte(hair.matte, limits)
         if matte.max() > HAZE:
             nobody = False
-            yield hair, matte
+            yield number, hair, matte
     if nobody:
-        yield found.hair, limit_matte(found.hair.matte, limits)
+        yield 0, found.hair, limit_matte(found.hair.matte, limits)
 
 
-def show(shown: np.ndarray, rgba: np.ndarray, painted: np.ndarray, matte: np.ndarray, only_color: bool) -> np.ndarray:
-    """What is shown, with one head's hair recolored: (H, W, 4), as all pixels here; alpha stays.
+def show(
+    picture: np.ndarray,
+    rgba: np.ndarray,
+    hair: Hair,
+    matte: np.ndarray,
+    wanted: tuple,
+    position: np.ndarray | None,
+    only_color: bool,
+) -> None:
+    """Recolor one head's hair in a picture, where there is any.
 
-    painted: all of `rgba` recolored. only_color: its lightness stays. matte: (H, W) float32 of that head.
+    picture: (H, W, 4), changed in place. rgba: the photo. matte: (H, W) float32, what shows of the hair. wanted: see
+    `pipeline.paint_strips`. only_color: the photo's lightness stays.
     """
-    shown_rgb, rgb, color = (np.ascontiguousarray(pixels[..., :3]) for pixels in (shown, rgba, painted))
-    above = take_color(rgb, color) if only_color else color
-    return np.dstack([blend(shown_rgb, above, matte), rgba[..., 3]])
+    rows, columns = (np.flatnonzero(matte.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    photo = np.ascontiguousarray(rgba[box][..., :3])
+    part = replace(hair, matte=hair.matte[box])
+    # In floating point there is no color table to be made, which would take longer than so few pixels.
+    painted = paint_strips(to_float(photo), part, *wanted, None if position is None else position[box])
+    painted = from_float(np.concatenate(list(painted)), rgba.dtype)
+    above = take_color(photo, painted) if only_color else painted
+    picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, matte[box])
 
 
 # The connection
