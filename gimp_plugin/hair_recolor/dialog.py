@@ -4,12 +4,13 @@ import threading
 
 import gi
 
+gi.require_version("Gegl", "0.4")
 gi.require_version("Gtk", "3.0")
 gi.require_version("GimpUi", "3.0")
 import layers  # noqa: E402
 import wishes  # noqa: E402
 import worker_client  # noqa: E402
-from gi.repository import GdkPixbuf, Gimp, GimpUi, GLib, GObject, Gtk  # noqa: E402
+from gi.repository import GdkPixbuf, Gegl, Gimp, GimpUi, GLib, GObject, Gtk  # noqa: E402
 from texts import Problem, _  # noqa: E402
 
 COLORS = ["shade", "color", "photo", "tips", "strength"]
@@ -37,6 +38,8 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     """The dialog, not shown yet, and the preview in it."""
     title = _("Recolor Hair") if recolors else _("Select Hair")
     names = [*COLORS, *RESULTS, *SEARCH, *LIMITS] if recolors else SEARCH
+    if recolors and config.get_property("color").get_rgba()[3] == 0:  # how GIMP passes on that none was chosen yet
+        config.set_property("color", Gegl.Color.new(wishes.DEFAULT_COLOR))
     dialog = GimpUi.ProcedureDialog.new(procedure, config, title)
     widgets = {}
     for name in names:  # drop-down lists also for short choices, which GIMP 3.2 would spread over several lines

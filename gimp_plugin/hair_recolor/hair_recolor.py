@@ -95,7 +95,7 @@ def describe_recolor(procedure):
         (wishes.BACKGROUND, _("Background color"), _("GIMP's background color")),
     ]
     add_choice(procedure, "shade", _("Sh_ade"), _("The new hair color"), shades, "copper")
-    copper = Gegl.Color.new("#b5592b")
+    copper = Gegl.Color.new(wishes.DEFAULT_COLOR)
     procedure.add_color_argument(
         "color", _("C_ustom color"), _("Used when the shade is Custom color"), False, copper, FLAGS
     )

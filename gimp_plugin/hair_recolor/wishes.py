@@ -15,11 +15,12 @@ CUSTOM, FOREGROUND, BACKGROUND, PHOTO, SAME = "custom", "foreground", "backgroun
 LAYER, COLOR, MASK, SELECTION = "layer", "color", "mask", "selection"  # kinds of result
 TOGETHER, EACH = "together", "each"
 DEFAULT_MODEL = "default"
+DEFAULT_COLOR = "#b5592b"  # copper
 
 
 def read_shades():
     """The named shades that install.py put beside the plug-in; the plug-in shows even when they are missing."""
-    return read_list("shades.json", {"name": "copper", "label": "Copper", "color": "#b5592b", "description": ""})
+    return read_list("shades.json", {"name": "copper", "label": "Copper", "color": DEFAULT_COLOR, "description": ""})
 
 
 def read_models():

@@ -789,6 +789,7 @@ image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 230, 512)
 show("selection", image, layer, shade="blue")
 show("unlimited", image, layer, shade="blue", limit_to_selection=False)
 Gimp.Selection.none(image)
+show("custom", image, layer, shade="custom")
 show("no photo", image, layer, shade="photo")
 show("photo", image, layer, shade="photo", photo=Gio.File.new_for_path("{home}/no such.png"))
 blank = Gimp.Image.new(4000, 10, Gimp.ImageBaseType.RGB)
@@ -826,6 +827,8 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
     def assert_shown(name, expected, columns=slice(None)):
         assert np.abs(shown(name).astype(int) - expected)[:, columns].max() <= 1, name
 
+    copper = from_float(recolor_photo(exact, hair, parse_hex("#b5592b")), np.uint8)
+    assert_shown("custom", blend(photo.rgb, copper, hair.matte))
     assert_shown("plain", blend(photo.rgb, blue, hair.matte))
     np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
     assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
