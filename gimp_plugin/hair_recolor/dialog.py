@@ -49,14 +49,6 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     for name in {"shade", "tips"} & set(names):
         show_swatches(widgets[name].get_widget())
 
-    def wish():
-        if not recolors:
-            return wishes.mask_wishes(config)
-        return wishes.preview_wishes(config)
-
-    def limited():
-        return recolors and config.get_property("limit-to-selection")
-
     preview = Preview(image, layer, settings)
     columns = Gtk.Box(spacing=12)
     columns.pack_start(preview.widget, True, True, 0)
@@ -69,9 +61,12 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
         for name, sensitive in sensitivities(config, recolors).items():
             widgets[name].set_sensitive(sensitive)
         try:
-            preview.ask(wish(), limited())
+            if recolors:
+                preview.ask(wishes.preview_wishes(config), config.get_property("limit-to-selection"))
+            else:
+                preview.ask(wishes.mask_wishes(config), False)
         except Problem as problem:
-            preview.say(str(problem))
+            preview.refuse(str(problem))
 
     config.connect("notify", update)
     update()
@@ -132,6 +127,7 @@ class Preview:
             for selection in (True, False)
         }
         self.before, self.after = self._picture(self.pixels), None
+        self.wanted = None  # the newest wish, if it can be granted
         self.answered = None  # the wish whose picture is shown, or what kept it from being granted
         self.news, self.newest, self.closed = threading.Condition(), None, False
         self.on_shown = lambda: None  # called whenever a new picture is shown
@@ -178,9 +174,15 @@ class Preview:
         if self.after is None or hair_part(wish) != hair_part(self.answered):
             self.after = None
             self.say(_("Looking for hair…"))
+        self.wanted = wish
         with self.news:
             self.newest = (wish, limited)
             self.news.notify()
+
+    def refuse(self, words):
+        """Show the layer as it is, and a sentence that says why."""
+        self.wanted = self.newest = self.after = None
+        self.say(words)
 
     def say(self, words):
         """Write a sentence over the picture; none if it is empty."""
@@ -239,7 +241,7 @@ class Preview:
     # Back in the dialog
 
     def _show(self, wish, shown, words):
-        if self.closed or (self.newest and hair_part(self.newest[0]) != hair_part(wish)):
+        if self.closed or self.wanted is None or hair_part(self.wanted) != hair_part(wish):
             return
         self.answered = wish
         self.after = self._picture(shown if wish["output"] != "mask" else gray(shown)) if shown else None
