@@ -210,7 +210,7 @@ class Preview:
                 shown, words = self._ask_worker(wish, limited), ""
             except Outdated:
                 continue
-            except (worker_client.WorkerError, OSError) as error:
+            except (Problem, worker_client.WorkerError, OSError) as error:
                 shown, words = None, str(error)
             GLib.idle_add(self._show, wish, shown, words)
 
@@ -221,8 +221,13 @@ class Preview:
         request, paths = worker_client.make_request(self.directory, self.size, transport, wish, len(limits))
 
         def write_files():
-            for name, data in zip([request["pixels"], *request["limits"]], [self.pixels, *limits]):
-                (self.directory / name).write_bytes(data)
+            try:
+                for name, data in zip([request["pixels"], *request["limits"]], [self.pixels, *limits]):
+                    (self.directory / name).unlink(missing_ok=True)  # where another worker had it before
+                    with layers.create(self.directory / name) as file:
+                        file.write(data)
+            except OSError as error:
+                raise layers.not_written(self.directory, error) from error
 
         def on_progress(fraction, text):
             newest = self.newest

@@ -239,11 +239,7 @@ def find_hair(image, layer, kind, wish, limited, settings):
             for name, (buffer, left, top) in zip(request["limits"], limits):
                 layers.read_buffer(buffer, (left, top, width, height), "Y float", directory / name, (read, read))
         except OSError as error:
-            raise Problem(
-                _("The layer's pixels could not be written to {folder} ({reason}): check the free disk space.").format(
-                    folder=directory, reason=error.strerror
-                )
-            ) from error
+            raise layers.not_written(directory, error) from error
         Gimp.progress_set_text(_("Looking for hair"))
 
     def on_progress(fraction, text):

@@ -166,6 +166,12 @@ def read_reduced(buffer, area, scale, pixel_format):
     return buffer.get(Gegl.Rectangle.new(*area), scale, pixel_format, Gegl.AbyssPolicy.NONE)
 
 
+def not_written(directory, error):
+    """The Problem that an OSError is while pixels are written for the worker."""
+    sentence = _("The layer's pixels could not be written to {folder} ({reason}): check the free disk space.")
+    return Problem(sentence.format(folder=directory, reason=error.strerror or error))
+
+
 def create(path):
     """A new file that only this user can read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
