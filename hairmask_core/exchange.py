@@ -6,8 +6,7 @@ import errno
 import hashlib
 import os
 import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -27,7 +26,6 @@ LARGEST_SIDE = 524288  # GIMP's own limit
 PEOPLE = ("together", "each")
 OUTPUTS = ("layer", "mask", "picture", "lch picture")
 FILES = ("pixels", "limits", "layer_out", "mask_out")  # of a request: a name or a list of names each
-WAIT_SECONDS = 60  # for a file that does not grow: its client is stuck
 
 
 def check_request(request: dict, directory: Path) -> dict:
@@ -58,7 +56,7 @@ def check_request(request: dict, directory: Path) -> dict:
             "device": str(request["device"]),
             "force": bool(request["force"]),
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(
             f"The request to the worker is incomplete or malformed ({error!r}): update the plug-in."
         ) from error
@@ -93,31 +91,9 @@ def check_request(request: dict, directory: Path) -> dict:
 
 
 def file_names(request: dict) -> list:
-    """Whatever a request, checked or not, names as its files."""
+    """Whatever a message names as files: an announcement of them, or a request, checked or not."""
     said = [request.get(key) for key in FILES]
     return [name for names in said for name in (names if isinstance(names, list) else [names])]
-
-
-def wait_for_files(wish: dict, report: Callable[[], None]) -> None:
-    """Wait until the client has written the files of a checked request. Raises RequestError if one stops growing.
-
-    report: called now and then; may raise to stop waiting.
-    """
-    pixels = wish["width"] * wish["height"]
-    expected = [(wish["pixels"], 4 * np.dtype(wish["format"]).itemsize), *((path, 4) for path in wish["limits"])]
-    for path, pixel_bytes in expected:
-        size, deadline = 0, time.monotonic() + WAIT_SECONDS
-        while size < pixels * pixel_bytes:
-            report()
-            before, size = size, path.stat().st_size if path.exists() else 0
-            if size > before:
-                deadline = time.monotonic() + WAIT_SECONDS
-            elif time.monotonic() > deadline:
-                raise RequestError(
-                    f"{path.name} has {size} bytes where {pixels * pixel_bytes} were announced: run the filter again."
-                )
-            else:
-                time.sleep(0.01)
 
 
 def read_shade_or_photo(said: object) -> Shade | Path:

@@ -75,14 +75,16 @@ def read_photo(path: str | os.PathLike) -> Photo:
     image, cut off, or too large.
     """
     path = Path(path)
-    if not path.exists():
-        raise PhotoError(f"{path} does not exist: check the path.")
-    if path.is_dir():
-        raise PhotoError(f"{path} is a folder: name a photo inside it.")
     try:
+        if not path.exists():
+            raise PhotoError(f"{path} does not exist: check the path.")
+        if path.is_dir():
+            raise PhotoError(f"{path} is a folder: name a photo inside it.")
+        if not path.is_file():  # a device or a pipe: reading might never end
+            raise PhotoError(f"{path} is no regular file: name a photo.")
         data = path.read_bytes()
     except OSError as error:
-        raise PhotoError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
+        raise PhotoError(f"{path} cannot be read ({error.strerror}): check its name and permissions.") from error
     if not data:
         raise PhotoError(f"{path} is empty (0 bytes): copy it again from where it came from.")
     try:

@@ -10,6 +10,7 @@ many bytes of UTF-8 JSON, an object with a "type". Client and worker say hello; 
      "quality": "fast" | "best", "step": 1…35, "refined": bool,
      "people": "together" | "each", "output": "layer" | "mask" | "picture" | "lch picture",
      "layer_out": [FILE, ...], "mask_out": [FILE, ...]}
+    {"type": "files", "pixels": FILE, "limits": [FILE, ...]}
     {"type": "stop"}
 
 and the worker answers with any number of {"type": "progress", "fraction", "text"} and then one
@@ -21,9 +22,8 @@ eight where each of the people gets a mask, from left to right; the result says 
 output "layer", "layer_out" names as many, for the recolored pixels; for "mask", which needs no shade, it names none;
 and for the pictures, which show the photo with its new hair color, blended as in the layer modes Normal or LCh Color,
 it names one.
-The client may still be writing the files when it sends the request, and should: the worker waits until they have
-their full size, and knows what to remove if the client ends before. A client keeps its
-connection open until it has read the results; closing it earlier cancels the request. Once it is
+Before it writes its files, a client announces them: then the worker knows what to remove if the client ends before it
+has asked. Their request follows on the same connection. A client keeps its connection open until it has read the results; closing it earlier cancels the request. Once it is
 closed, whatever way the client ended, the worker removes the request's files.
 """
 

@@ -49,19 +49,58 @@ class Session:
     def run(self, x: np.ndarray) -> np.ndarray:
         """Run the network: (n, 3, h, w) float32, or whatever its card wants -> its first output, float32.
 
-        A device that fails in the middle (out of memory, driver reset) is left for the CPU, with a
-        sentence in `notices`. Raises ModelError if the CPU fails as well.
+        A device that lacks memory gets the input in two pieces, and those in two again, wherever that gives the same
+        numbers (`split`). A device that lacks memory still, or fails otherwise (driver reset), is left for the CPU.
+        Either leaves a sentence in `notices`. A whole-image network sees a photo as one piece: it goes to the CPU at
+        once, where it takes a fraction of a second, rather than see less.
+
+        Raises ModelError if the CPU fails as well, MemoryError if that is for lack of memory.
         """
         try:
             return self.runtime.run(None, {self.runtime.get_inputs()[0].name: x})[0]
         except Exception as error:
+            pieces = split(x, self.card) if lacks_memory(error) else None
+            if pieces:
+                self._notice(f"{self.device} ran out of memory, so smaller tiles were used.")
+                first, second, axis = pieces
+                return np.concatenate([self.run(first), self.run(second)], axis)
+            if self.device == "cpu" and lacks_memory(error):
+                raise MemoryError(_first_line(error)) from error
             if self.device == "cpu":
                 raise ModelError(
                     f"The model {self.card.name} failed to run ({_first_line(error)}): {REPAIR}"
                 ) from error
-            self.notices.append(f"{self.device} failed while running ({_first_line(error)}), so the CPU was used.")
+            self._notice(f"{self.device} failed while running ({_first_line(error)}), so the CPU was used.")
             self.runtime, self.device = _start(self.weights, "cpu"), "cpu"
             return self.run(x)
+
+    def _notice(self, sentence: str) -> None:
+        if sentence not in self.notices:
+            self.notices.append(sentence)
+
+
+def split(x: np.ndarray, card: ModelCard) -> tuple[np.ndarray, np.ndarray, int] | None:
+    """Two pieces of a network's input and the axis along which their outputs join to the output of the whole.
+
+    x: (n, …). Several inputs are divided among the pieces. One input of a patch classifier, (1, 3, h, w), which has no
+    padding inside, is cut in two along its longer side, so that each window lies in one piece as a whole.
+    Returns None if the output would be another, or if there is nothing left to split.
+    """
+    if len(x) > 1:
+        return x[: len(x) // 2], x[len(x) // 2 :], 0
+    if card.task != "patch":
+        return None
+    axis = 2 if x.shape[2] >= x.shape[3] else 3
+    middle = (x.shape[axis] - card.window + 1) // 2 // card.stride * card.stride  # the second piece's first window
+    if middle == 0:
+        return None
+    first, second = range(middle + card.window - 1), range(middle, x.shape[axis])
+    return x.take(first, axis), x.take(second, axis), axis
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether memory is what was missing: numpy says so by type, ONNX Runtime, its devices and OpenCV in words."""
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in ("memory", "alloc"))
 
 
 def available_devices() -> list[str]:

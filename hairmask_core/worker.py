@@ -1,6 +1,8 @@
 """Long-lived process that serves the pipeline to GIMP and keeps models loaded between requests.
 
-See `protocol` for what is said and `exchange` for the files that go with it.
+See `protocol` for what is said and `exchange` for the files that go with it. Whatever a client does or leaves undone
+(falls silent, talks nonsense, dies), the others are served: each greets in a thread of its own, their number is bounded,
+and requests wait in a queue, where one at a time is done.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import queue
 import secrets
 import select
 import socket
+import struct
 import sys
 import threading
 import time
@@ -31,7 +34,6 @@ from .exchange import (
     limit_matte,
     read_pixels,
     to_photo,
-    wait_for_files,
     write_mask,
     write_pixels,
 )
@@ -40,17 +42,20 @@ from .models import choose_card
 from .people import People, find_people
 from .pipeline import Hair, blend, find_hair, paint_strips, require_hair, shade_of_hair, take_color
 from .protocol import PROTOCOL, receive_message, send_message
-from .session import Session, open_session
+from .session import Session, lacks_memory, open_session
 from .shades import Shade
 from .strands import root_to_tip
 
 IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
 SEND_SECONDS = 30  # a client that takes nothing for so long counts as gone
+LEAVE_SECONDS = 5  # so long, told to stop, the worker waits for clients that still read results, to remove their files
 PROGRESS_SECONDS = 0.1
 HAZE = 0.05  # probability; where a limit leaves no more than this of a head, it is not meant
+MOST_GREETINGS = 64  # connections that have not asked yet; one more, and the oldest is dropped
+MOST_WAITING = 64  # requests in the queue
 MASK_CACHE_BYTES = 512 << 20
-STALE_FILE_SECONDS = 24 * 3600
+MASK_CACHE_PHOTOS = 16
 
 
 @dataclass
@@ -72,14 +77,13 @@ def serve(directory: Path, idle_seconds: float = IDLE_SECONDS) -> int:
     make_private(directory)
     lock = _take_lock(directory / "worker.lock")
     if lock is None:
-        print("another worker serves this directory", flush=True)
+        say("another worker serves this directory")
         return 0
-    _remove_stale_files(directory)
     listener, endpoint = _listen(directory)
     jobs: queue.Queue[Job | None] = queue.Queue()
-    threading.Thread(target=_accept, args=(listener, endpoint["secret"], jobs), daemon=True).start()
+    threading.Thread(target=_accept, args=(listener, endpoint["secret"], jobs, directory), daemon=True).start()
     _write_private(directory / "endpoint.json", json.dumps(endpoint))
-    print(f"hairmask {__version__} serves {directory} as process {os.getpid()}", flush=True)
+    say(f"hairmask {__version__} serves {directory} as process {os.getpid()}")
     try:
         work(jobs, Desk(directory), idle_seconds)
     finally:
@@ -87,46 +91,76 @@ def serve(directory: Path, idle_seconds: float = IDLE_SECONDS) -> int:
         listener.close()
         (directory / "worker.sock").unlink(missing_ok=True)
         lock.close()
-    print("done", flush=True)
+    say("done")
     return 0
 
 
+def say(line: str) -> None:
+    """A line for worker.log. That a full disk takes none, or the log's encoding not this one, is no reason to end."""
+    try:
+        print(line, flush=True)
+    except (OSError, ValueError):
+        pass
+
+
 def work(jobs: queue.Queue, desk: Desk, idle_seconds: float) -> None:
-    """Answer jobs in the order in which they came, one at a time."""
+    """Answer jobs in the order in which they came, one at a time; in the end, remove what dead clients left."""
+    attached: list[threading.Thread] = []  # of clients that still read their results
     while True:
+        before = _exchange_files(desk.directory)
         try:
             job = jobs.get(timeout=idle_seconds)
         except queue.Empty:
+            attached = [thread for thread in attached if thread.is_alive()]
+            if attached:
+                continue
+            _remove_untouched(desk.directory, before)
             return
         if job is None:
+            deadline = time.monotonic() + LEAVE_SECONDS
+            for thread in attached:
+                thread.join(max(0, deadline - time.monotonic()))
             return
         try:
             _answer(job, desk)
         except (OSError, Cancelled):
-            print("client gone", flush=True)
+            say("client gone")
             job.connection.close()
-        threading.Thread(target=_remove_when_closed, args=(job, desk.directory), daemon=True).start()
+        attached = [thread for thread in attached if thread.is_alive()]
+        attached.append(threading.Thread(target=_remove_when_closed, args=(job, desk.directory), daemon=True))
+        attached[-1].start()
 
 
 def _answer(job: Job, desk: Desk) -> None:
+    """Do the job and send the result or the error. Raises Cancelled or OSError if the client has gone."""
     try:
-        send_message(job.connection, {"type": "result", **desk.recolor(job.request, Relay(job.connection))})
+        answer = {"type": "result", **desk.recolor(job.request, Relay(job.connection))}
+    except Cancelled:
+        raise
     except HairmaskError as error:
         kind = "no-hair" if isinstance(error, NoHairError) else "bad-input"
-        send_message(job.connection, {"type": "error", "kind": kind, "message": str(error)})
-    except MemoryError:
-        message = "There is not enough memory for this layer: close other programs or scale the layer down."
-        send_message(job.connection, {"type": "error", "kind": "memory", "message": message})
-    except (OSError, Cancelled):
-        raise
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
+        answer = {"type": "error", "kind": kind, "message": str(error)}
+    except OSError as error:
         message = (
-            f"The hair worker failed ({type(error).__name__}: {error}): please report this together with worker.log."
+            f"A file in {desk.directory} could not be written or read ({error.strerror or error}): "
+            "free some space on that disk, then run the filter again."
         )
-        send_message(job.connection, {"type": "error", "kind": "internal", "message": message})
+        answer = {"type": "error", "kind": "disk", "message": message}
+    except Exception as error:
+        if lacks_memory(error):
+            message = "There is not enough memory for this layer: close other programs or scale the layer down."
+            answer = {"type": "error", "kind": "memory", "message": message}
+        else:
+            answer = {"type": "error", "kind": "internal", "message": _describe_failure(error)}
+    send_message(job.connection, answer)
+
+
+def _describe_failure(error: Exception) -> str:
+    """A sentence for the user; the log gets the whole story."""
+    import traceback
+
+    say("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    return f"The hair worker failed ({type(error).__name__}: {error}): please report this together with worker.log."
 
 
 def _remove_when_closed(job: Job, directory: Path) -> None:
@@ -136,7 +170,12 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
             job.connection.recv(1)
         except OSError:
             pass
-    for name in file_names(job.request):
+    _remove_files(job.request, directory)
+
+
+def _remove_files(message: dict, directory: Path) -> None:
+    """Remove the files that a message names, as far as they are a client's to name."""
+    for name in file_names(message):
         try:
             exchange_file(directory, name).unlink(missing_ok=True)
         except (RequestError, OSError):
@@ -144,7 +183,7 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
 
 
 class Relay:
-    """Passes progress on to the client, and stops the work when the client has gone."""
+    """Passes progress on to the client, and stops the work when the client has gone: raises Cancelled then."""
 
     def __init__(self, connection: socket.socket):
         self.connection = connection
@@ -157,7 +196,10 @@ class Relay:
         now = time.monotonic()
         if now - self.last_sent >= PROGRESS_SECONDS:
             self.last_sent = now
-            send_message(self.connection, {"type": "progress", "fraction": round(fraction, 4), "text": text})
+            try:
+                send_message(self.connection, {"type": "progress", "fraction": round(fraction, 4), "text": text})
+            except OSError as error:
+                raise Cancelled from error
 
 
 @dataclass
@@ -186,7 +228,7 @@ class Desk:
     def recolor(self, request: dict, report: Callable[[float, str], None]) -> dict:
         """Do one request; its files are read from and written to the private directory. Returns the answer."""
         wish = check_request(request, self.directory)
-        wait_for_files(wish, lambda: report(0.0, "Reading the layer"))
+        report(0.0, "Reading the layer")
         rgba = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
         session = self._session(wish["engine"], wish["model"], wish["device"])
         found = self._find_hair(
@@ -284,7 +326,9 @@ class Desk:
         return found
 
     def _forget(self) -> None:
-        while len(self.found) > 1 and sum(found.nbytes for found in self.found.values()) > MASK_CACHE_BYTES:
+        while len(self.found) > 1 and (
+            len(self.found) > MASK_CACHE_PHOTOS or sum(found.nbytes for found in self.found.values()) > MASK_CACHE_BYTES
+        ):
             self.found.popitem(last=False)
 
 
@@ -334,42 +378,99 @@ def show(
 # The connection
 
 
-def _accept(listener: socket.socket, secret: str, jobs: queue.Queue) -> None:
+def _accept(listener: socket.socket, secret: str, jobs: queue.Queue, directory: Path) -> None:
+    """Let every client of this user greet in a thread of its own, so that none waits for a slow or silent one."""
+    greeting: list[tuple[threading.Thread, socket.socket]] = []
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:  # closed: the worker ends
-            return
-        threading.Thread(target=_greet, args=(connection, secret, jobs), daemon=True).start()
+        except OSError:
+            if listener.fileno() < 0:  # closed: the worker ends
+                return
+            if greeting:  # most likely too many files are open
+                _hang_up(greeting.pop(0)[1])
+            time.sleep(0.01)
+            continue
+        if not is_own(connection):
+            say("refused a connection of another user")
+            connection.close()
+            continue
+        greeting = [(thread, other) for thread, other in greeting if thread.is_alive()]
+        if len(greeting) >= MOST_GREETINGS:
+            _hang_up(greeting.pop(0)[1])
+        thread = threading.Thread(target=_greet, args=(connection, secret, jobs, directory), daemon=True)
+        greeting.append((thread, connection))
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            greeting.pop()
+            connection.close()
 
 
-def _greet(connection: socket.socket, secret: str, jobs: queue.Queue) -> None:
-    """Say hello, take one request, put it into the queue."""
+def is_own(connection: socket.socket) -> bool:
+    """Whether the process at the other end is this user's, as the system says.
+
+    Where it does not, with TCP, the secret alone tells.
+    """
+    if not hasattr(socket, "AF_UNIX") or connection.family != socket.AF_UNIX:
+        return True
+    if hasattr(socket, "SO_PEERCRED"):  # Linux: process, user, group
+        user = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+    elif sys.platform == "darwin":  # SOL_LOCAL, LOCAL_PEERCRED: version, user, groups
+        user = struct.unpack_from("II", connection.getsockopt(0, 1, 76))[1]
+    else:
+        return True
+    return user == os.geteuid()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it, which closes it
+    except OSError:
+        pass
+
+
+def _greet(connection: socket.socket, secret: str, jobs: queue.Queue, directory: Path) -> None:
+    """Say hello, take one request, put it into the queue; if none comes, remove the files that were announced for it."""
+    announced: dict = {}
     try:
         connection.settimeout(HELLO_SECONDS)
         hello = receive_message(connection)
         if hello.get("type") != "hello" or not secrets.compare_digest(
-            str(hello.get("secret")).encode(), secret.encode()
+            str(hello.get("secret")).encode(errors="replace"), secret.encode()
         ):
             raise RequestError("The connection did not start with the right hello: restart GIMP.")
         send_message(connection, {"type": "hello", "protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         request = receive_message(connection)
+        if request.get("type") == "files":
+            announced = request
+            connection.settimeout(None)  # it takes as long as it takes to write them
+            request = receive_message(connection)
         connection.settimeout(SEND_SECONDS)
         if request.get("type") == "stop":
             connection.close()
             jobs.put(None)
             return
+        if jobs.qsize() >= MOST_WAITING:
+            raise RequestError("Too many layers are waiting to be recolored: try again when some are done.")
         if not jobs.empty():
-            send_message(connection, {"type": "progress", "fraction": 0.0, "text": "Waiting for another layer"})
-        jobs.put(Job(connection, request))
+            _try_send(connection, {"type": "progress", "fraction": 0.0, "text": "Waiting for another layer"})
+        jobs.put(Job(connection, request))  # even if the client has gone by now: its files are to be removed
+        announced = {}
     except RequestError as error:
-        try:
-            with connection:
-                send_message(connection, {"type": "error", "kind": "bad-input", "message": str(error)})
-        except OSError:
-            pass
+        with connection:
+            _try_send(connection, {"type": "error", "kind": "bad-input", "message": str(error)})
     except OSError:
         connection.close()
+    finally:
+        _remove_files(announced, directory)
+
+
+def _try_send(connection: socket.socket, message: dict) -> None:
+    try:
+        send_message(connection, message)
+    except OSError:  # the client has gone
+        pass
 
 
 def _listen(directory: Path) -> tuple[socket.socket, dict]:
@@ -385,7 +486,7 @@ def _listen(directory: Path) -> tuple[socket.socket, dict]:
         listener = socket.socket(socket.AF_INET)
         listener.bind(("127.0.0.1", 0))
         endpoint = {"port": listener.getsockname()[1], "secret": secret}
-    listener.listen(64)
+    listener.listen(1024)  # a client that finds no place takes the worker for dead
     return listener, endpoint
 
 
@@ -434,11 +535,26 @@ def _write_private(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
-def _remove_stale_files(directory: Path) -> None:
-    """Remove exchange files of clients that died. Young ones may belong to a client that is waiting for this worker."""
+def _exchange_files(directory: Path) -> dict[Path, tuple]:
+    """The files that carry pixels, and what changes when somebody writes to one."""
+    found = {}
     for path in directory.glob("exchange-*"):
         try:
-            if time.time() - path.lstat().st_mtime > STALE_FILE_SECONDS:
-                path.unlink()
-        except OSError:
+            status = path.lstat()
+            found[path] = status.st_ino, status.st_size, status.st_mtime_ns
+        except OSError:  # removed meanwhile
             pass
+    return found
+
+
+def _remove_untouched(directory: Path, before: dict[Path, tuple]) -> None:
+    """Remove exchange files that are as they were `before`, when the worker became idle: their clients died.
+
+    No date is compared with the clock, which may have been set in between.
+    """
+    for path, status in _exchange_files(directory).items():
+        if before.get(path) == status:
+            try:
+                path.unlink()
+            except OSError:
+                pass

@@ -7,7 +7,9 @@ from operator import attrgetter
 import numpy as np
 import onnxruntime as ort
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
+from hairmask_core.dense import dense_map
 from hairmask_core.errors import ModelError
 from hairmask_core.models import choose_card, find_cards, models_folder, read_weights
 from hairmask_core.segment import segment
@@ -169,6 +171,74 @@ def test_device_that_fails_later_is_left_for_the_cpu():
     broken.runtime, broken.device = OutOfMemory(), "cuda"
     np.testing.assert_array_equal(segment(np.full((64, 64, 3), 0.5, np.float32), broken), expected)
     assert broken.device == "cpu" and "CUDA out of memory" in broken.notices[0]
+
+
+class Card:
+    """A graphics card: ONNX Runtime's own session, which fails on inputs of more than so many numbers."""
+
+    def __init__(self, runtime, most, says="Failed to allocate memory for requested buffer of size 4294967296"):
+        self.runtime, self.most, self.says, self.sizes = runtime, most, says, []
+
+    def get_inputs(self):
+        return self.runtime.get_inputs()
+
+    def run(self, names, inputs):
+        (x,) = inputs.values()
+        self.sizes.append(x.size)
+        if x.size > self.most:
+            raise RuntimeException(self.says)
+        return self.runtime.run(names, inputs)
+
+
+def on_a_card(card, most, **says):
+    """A session whose networks, all of them, run on a card of that size."""
+    session = open_session(card, "cpu")
+    for one in (session, session.dense):
+        if one:
+            one.runtime, one.device = Card(one.runtime, most, **says), "cuda"
+    return session
+
+
+@pytest.mark.parametrize("step", [1, 2, 16])  # dilated, strided, window by window
+def test_a_card_without_enough_memory_gets_smaller_tiles(classifier, astronaut, step):
+    photo = astronaut[:150, 150:320].astype(np.float32) / 255
+    session = on_a_card(classifier.card, 3 * 50 * 60)
+    np.testing.assert_allclose(dense_map(photo, session, step), dense_map(photo, classifier, step), atol=1e-5)
+    card = (session.dense if step == 1 else session).runtime
+    assert max(card.sizes) > card.most > min(card.sizes)
+    assert session.notices == ["cuda ran out of memory, so smaller tiles were used."]
+    assert session.device == session.dense.device == "cuda"
+
+
+@pytest.mark.parametrize("step", [1, 2, 16])
+def test_a_card_without_any_memory_is_left_for_the_cpu(classifier, astronaut, step):
+    photo = astronaut[:90, 150:240].astype(np.float32) / 255
+    session = on_a_card(classifier.card, 3 * 35 * 35 - 1)
+    np.testing.assert_allclose(dense_map(photo, session, step), dense_map(photo, classifier, step), atol=1e-5)
+    used = session.dense if step == 1 else session
+    assert used.device == "cpu" and len(session.notices) == 2
+    assert session.notices[1].startswith("cuda failed while running (Failed to allocate memory")
+
+
+def test_a_whole_image_is_seen_as_a_whole_or_by_the_cpu(session, astronaut):
+    photo = astronaut[:256, 128:384].astype(np.float32) / 255
+    small = on_a_card(session.card, 3 * 255 * 255)
+    np.testing.assert_array_equal(segment(photo, small), segment(photo, session))
+    assert small.device == "cpu" and len(small.notices) == 1
+
+
+def test_a_card_that_fails_otherwise_is_not_asked_again(classifier, astronaut):
+    session = on_a_card(classifier.card, 3 * 50 * 60, says="CUDA failure 719: unspecified launch failure")
+    card = session.dense.runtime
+    dense_map(astronaut[:90, 150:240].astype(np.float32) / 255, session, 1)
+    assert len(card.sizes) == 1 and session.dense.device == "cpu" and "failure 719" in session.notices[0]
+
+
+def test_no_memory_at_all_is_said_as_that(session):
+    small = on_a_card(session.card, 10)
+    small.device = "cpu"
+    with pytest.raises(MemoryError, match="Failed to allocate"):
+        segment(np.zeros((64, 64, 3), np.float32), small)
 
 
 def test_available_devices_end_with_the_cpu():

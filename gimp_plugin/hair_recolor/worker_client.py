@@ -20,6 +20,9 @@ from texts import _
 PROTOCOL = 5
 MOST_PEOPLE = 8  # that the worker tells apart
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
+HELLO_SECONDS = 10
+POLL_SECONDS = 0.5  # so often the caller may give up while the worker is silent
+LARGEST_MESSAGE = 1 << 20
 LONGEST_SOCKET_PATH = 100  # the system's limit is 104 or 108 bytes
 
 
@@ -107,12 +110,13 @@ def make_request(directory, size, transport, wish, limits):
     return request, [pixels, *(path for paths in files.values() for path in paths)]
 
 
-def ask(settings, directory, request, on_progress, on_result, write_files=lambda: None):
+def ask(settings, directory, request, on_progress, on_result, write_files=None):
     """Send one request to the worker, starting or replacing it where needed. Returns what on_result returns.
 
-    write_files: called once the worker has the request, and so knows which files to remove if this process is killed;
-    called again if the worker ended and another one took the request. It must not raise OSError.
-    on_progress: called with 0…1 and a text; what it raises ends the request, and the worker stops.
+    write_files: called once the worker knows which files to remove if this process is killed, to write them; called
+    again if the worker ended and another one takes the request. It must not raise OSError. None: they are there.
+    on_progress: called with 0…1 and a text, at least every POLL_SECONDS, with what it was called with before while
+    the worker is silent or starting; what it raises ends the request, and the worker stops.
     on_result: called with the worker's result, a dict, while the files of the request still exist;
     the worker removes them afterwards.
     Raises WorkerError with the worker's own sentence, or with the command that repairs the installation.
@@ -134,14 +138,22 @@ def ask(settings, directory, request, on_progress, on_result, write_files=lambda
 
 
 def _request(settings, directory, request, on_progress, write_files):
-    connection = connect(settings, directory)
+    state = [0.0, "Waiting for the hair worker"]
+
+    def on_silence():
+        on_progress(*state)
+
+    connection = connect(settings, directory, on_silence)
     try:
+        if write_files:
+            _send(connection, {"type": "files", "pixels": request["pixels"], "limits": request["limits"]})
+            write_files()
         _send(connection, request)
-        write_files()
         while True:
-            answer = _receive(connection)
+            answer = _receive(connection, on_silence)
             if answer["type"] == "progress":
-                on_progress(float(answer["fraction"]), str(answer["text"]))
+                state = [float(answer["fraction"]), str(answer["text"])]
+                on_progress(*state)
             elif answer["type"] == "result":
                 return connection, answer
             else:
@@ -151,26 +163,39 @@ def _request(settings, directory, request, on_progress, write_files):
         raise
 
 
-def connect(settings, directory):
-    """A connection to a worker of the right version that has said hello. Raises WorkerError if none can be had."""
-    process = None
+def connect(settings, directory, on_silence=lambda: None):
+    """A connection to a worker of the right version that has said hello. Raises WorkerError if none can be had.
+
+    on_silence: called while there is none yet; what it raises ends the waiting. An older worker at work is waited for.
+    """
+    process, told, held = None, None, False
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        connection, hello = _try_connect(directory)
+        connection, hello = _try_connect(directory, on_silence)
         if connection:
             if hello.get("protocol") == PROTOCOL and hello.get("version") == settings["version"]:
                 return connection
             with connection:  # left from before an update: it finishes what it does, then makes room
-                _send_stop(connection)
-            process = None
+                if hello.get("pid") != told:
+                    _send_stop(connection)
+            process, told = None, hello.get("pid")
+            deadline = time.monotonic() + START_SECONDS
         elif process is None:
             process = _start(settings, directory)
         elif process.poll() == 0:  # another worker holds the directory: it answers soon, or it is just ending
-            process = None
+            process, held = None, True
             time.sleep(0.2)
         elif process.poll() is not None:
             raise WorkerError(_cannot_start(settings, _last_words(directory)))
+        on_silence()
         time.sleep(0.05)
+    if held:
+        raise WorkerError(
+            _(
+                "The hair worker runs but does not answer: run the filter again in a minute; "
+                "if that does not help, restart the computer."
+            )
+        )
     late = _("it did not answer within {seconds} seconds").format(seconds=START_SECONDS)
     raise WorkerError(_cannot_start(settings, late))
 
@@ -191,7 +216,16 @@ def _cannot_start(settings, reason):
     return sentence.format(reason=reason, command=settings["repair"])
 
 
-def _try_connect(directory):
+def _try_connect(directory, on_silence=lambda: None):
+    """A connection that has said hello, and the worker's hello; None and None if nobody answers in HELLO_SECONDS."""
+    deadline = time.monotonic() + HELLO_SECONDS
+
+    def wait():
+        on_silence()
+        if time.monotonic() > deadline:
+            raise socket.timeout("no hello")
+
+    connection = None
     try:
         endpoint = json.loads((directory / "endpoint.json").read_text())
         if "path" in endpoint:
@@ -200,20 +234,22 @@ def _try_connect(directory):
         else:
             connection = socket.socket(socket.AF_INET)
             address = ("127.0.0.1", endpoint["port"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, None
-    try:
-        connection.settimeout(10)
+        connection.settimeout(POLL_SECONDS)
         connection.connect(address)
         _send(connection, {"type": "hello", "protocol": PROTOCOL, "secret": endpoint["secret"]})
-        hello = _receive(connection)
+        hello = _receive(connection, wait)
         if hello["type"] == "hello":
-            connection.settimeout(None)
             return connection, hello
-    except (OSError, KeyError):  # nobody listens any more, or another program's port by now
+    # Nobody listens any more, another program's port by now, or a damaged endpoint file.
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         pass
+    except BaseException:
+        if connection:
+            connection.close()
+        raise
     # Or a new worker that has not yet replaced the endpoint file of a dead one, so the secret was the old one.
-    connection.close()
+    if connection:
+        connection.close()
     return None, None
 
 
@@ -253,20 +289,27 @@ def _send_stop(connection):
         pass  # it ended by itself meanwhile
 
 
-def _receive(connection):
-    (length,) = struct.unpack(">I", _receive_exactly(connection, 4))
+def _receive(connection, on_silence=lambda: None):
+    """The next message. on_silence: called every POLL_SECONDS without one; what it raises ends the waiting."""
+    (length,) = struct.unpack(">I", _receive_exactly(connection, 4, on_silence))
+    if length > LARGEST_MESSAGE:
+        raise ConnectionResetError(f"not a message: {length} bytes")
     try:
-        message = json.loads(_receive_exactly(connection, length))
+        message = json.loads(_receive_exactly(connection, length, on_silence))
         message["type"]
         return message
     except (ValueError, KeyError, TypeError) as error:
         raise ConnectionResetError(f"not a message: {error!r}") from error
 
 
-def _receive_exactly(connection, count):
+def _receive_exactly(connection, count, on_silence):
     data = bytearray()
     while len(data) < count:
-        part = connection.recv(min(count - len(data), 65536))
+        try:
+            part = connection.recv(min(count - len(data), 65536))
+        except socket.timeout:
+            on_silence()
+            continue
         if not part:
             raise ConnectionResetError("the connection was closed")
         data += part
