@@ -293,7 +293,7 @@ class Desk:
         try:
             status = shade.stat()
             file = str(shade), status.st_ino, status.st_size, status.st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):  # `read_photo` has a sentence for it
             file = None
         key = (file, *self._how(session, wish))
         if file is None or key not in self.shades:  # a preview asks again and again
