@@ -49,8 +49,8 @@ def command_line(photo: Path, scratch: Path) -> float:
 def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
     """Seconds for one request from pixels in a file to pixels in files; starts the worker if none runs."""
     settings = {"python": sys.executable, "version": __version__, "repair": ""}
-    files = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
-    files["pixels"].write_bytes(rgba.tobytes())
+    pixels, layer, mask = (worker_client.exchange_path(directory) for _ in range(3))
+    pixels.write_bytes(rgba.tobytes())
     request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": "u8", "mask_format": "u8"}
     request |= {
         "limits": [],
@@ -62,9 +62,14 @@ def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
         "engine": "whole",
         "step": 2,
         "quality": "fast",
+        "refined": True,
+        "people": "together",
+        "output": "layer",
         "device": "auto",
+        "pixels": pixels.name,
+        "layer_out": [layer.name],
+        "mask_out": [mask.name],
     }
-    request |= {name: path.name for name, path in files.items()}
     began = time.perf_counter()
     worker_client.ask(settings, directory, request, lambda fraction, text: None, lambda result: None)
     return time.perf_counter() - began

@@ -17,11 +17,15 @@ from .errors import RequestError
 from .image import FULL_SCALE, Photo, bounded, from_float, strips, work_in_strips
 from .looks import QUALITIES
 from .models import ENGINES
+from .people import MOST
 from .session import DEVICES
 from .shades import Shade, find_shade
 
 PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
 LARGEST_SIDE = 524288  # GIMP's own limit
+PEOPLE = ("together", "each")
+OUTPUTS = ("layer", "mask", "picture", "lch picture")
+FILES = ("pixels", "limits", "layer_out", "mask_out")  # of a request: a name or a list of names each
 
 
 def check_request(request: dict, directory: Path) -> dict:
@@ -37,15 +41,18 @@ def check_request(request: dict, directory: Path) -> dict:
             "mask_format": PIXEL_TYPES[request["mask_format"]],
             "pixels": exchange_file(directory, request["pixels"]),
             "limits": [exchange_file(directory, name) for name in request["limits"]],
-            "layer_out": exchange_file(directory, request["layer_out"]),
-            "mask_out": exchange_file(directory, request["mask_out"]),
-            "shade": Path(str(shade["photo"])) if isinstance(shade, dict) else read_shade(shade),
+            "layer_out": [exchange_file(directory, name) for name in request["layer_out"]],
+            "mask_out": [exchange_file(directory, name) for name in request["mask_out"]],
+            "shade": None if shade is None else read_shade_or_photo(shade),
             "tips": None if tips is None else read_shade(tips),
             "strength": float(request["strength"]),
             "engine": str(request["engine"]),
             "step": int(request["step"]),
             "model": None if request["model"] is None else str(request["model"]),
             "quality": str(request["quality"]),
+            "refined": bool(request["refined"]),
+            "people": str(request["people"]),
+            "output": str(request["output"]),
             "device": str(request["device"]),
             "force": bool(request["force"]),
         }
@@ -67,7 +74,31 @@ def check_request(request: dict, directory: Path) -> dict:
         raise RequestError(f"There is no quality {wish['quality']!r}: choose one of {', '.join(QUALITIES)}.")
     if wish["device"] not in DEVICES:
         raise RequestError(f"There is no device {wish['device']!r}: choose one of {', '.join(DEVICES)}.")
+    if wish["people"] not in PEOPLE:
+        raise RequestError(f"There is no way {wish['people']!r} with people: choose one of {', '.join(PEOPLE)}.")
+    if wish["output"] not in OUTPUTS:
+        raise RequestError(f"There is no output {wish['output']!r}: choose one of {', '.join(OUTPUTS)}.")
+    if wish["shade"] is None and wish["output"] != "mask":
+        raise RequestError("A shade is missing: name one, or ask for the mask only.")
+    masks = MOST if wish["people"] == "each" else 1
+    layers = {"layer": masks, "mask": 0}.get(wish["output"], 1)
+    if (len(wish["mask_out"]), len(wish["layer_out"])) != (masks, layers):
+        raise RequestError(
+            f"The output {wish['output']}, people {wish['people']}, goes to {masks} mask and {layers} layer files, not to "
+            f"{len(wish['mask_out'])} and {len(wish['layer_out'])}: update the plug-in."
+        )
     return wish
+
+
+def file_names(request: dict) -> list:
+    """Whatever a message names as files: an announcement of them, or a request, checked or not."""
+    said = [request.get(key) for key in FILES]
+    return [name for names in said for name in (names if isinstance(names, list) else [names])]
+
+
+def read_shade_or_photo(said: object) -> Shade | Path:
+    """A SHADE of the protocol, or the photo whose hair's color is meant. Raises as `read_shade` does."""
+    return Path(str(said["photo"])) if isinstance(said, dict) else read_shade(said)
 
 
 def read_shade(said: object) -> Shade:

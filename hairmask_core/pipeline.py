@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from .errors import NoHairError
@@ -77,12 +78,17 @@ def find_hair(
     return Hair(matte, measure_tone(*sample(photo, matte)), float(share))
 
 
+def sampling_step(pixels: int) -> int:
+    """The step in both directions with which about TONE_PIXELS of so many pixels are looked at."""
+    return max(1, round((pixels / TONE_PIXELS) ** 0.5))
+
+
 def sample(photo: Photo, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every so many pixels in both directions, TONE_PIXELS about: (h, w, 3) float32, 0…1, and their probability (h, w).
 
     What is transparent is no hair.
     """
-    step = max(1, round((matte.size / TONE_PIXELS) ** 0.5))
+    step = sampling_step(matte.size)
     p = np.ascontiguousarray(matte[::step, ::step])
     if photo.alpha is not None:
         p = p * bounded(to_float(np.ascontiguousarray(photo.alpha[::step, ::step])))
@@ -182,15 +188,20 @@ def paint_strips(
     strength: float = 1.0,
     report: Report = no_report,
     tips: tuple[float, float, float] | None = None,
+    position: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """`recolor_photo` some rows at a time, from top to bottom.
 
-    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor.recolor_strips`.
+    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor.recolor_strips`. position: (H, W) float32,
+    0…1, as `strands.root_to_tip` finds it, where it is known already.
     """
-    position, shades, began = None, [shade], 0.0
-    if tips is not None:
-        rgb = np.ascontiguousarray(pixels[..., :3])
-        position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
+    shades, began = [shade], 0.0
+    if tips is None:
+        position = None
+    else:
+        if position is None:
+            rgb = np.ascontiguousarray(pixels[..., :3])
+            position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
         shades, began = shades_between(shade, tips), 0.1
     for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength):
         yield strip
@@ -212,4 +223,17 @@ def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.
     for rows in strips(*matte.shape):
         below, p = to_float(original[rows]), matte[rows, :, None]
         out[rows] = from_float(below + p * (to_float(recolored[rows]) - below), original.dtype)
+    return out
+
+
+def take_color(original: np.ndarray, recolored: np.ndarray) -> np.ndarray:
+    """The original's lightness with the recolored photo's chroma and hue, as GIMP's layer mode LCh Color shows it.
+
+    Both (H, W, 3) of one dtype. Returns that dtype. In CIE Lab (CIE 15:2004).
+    """
+    out = np.empty_like(original)
+    for rows in strips(*original.shape[:2]):
+        lab, color = (cv2.cvtColor(to_float(part[rows]), cv2.COLOR_RGB2Lab) for part in (original, recolored))
+        lab[..., 1:] = color[..., 1:]
+        out[rows] = from_float(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), original.dtype)
     return out

@@ -18,15 +18,18 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from . import __version__
 from .errors import Cancelled, HairmaskError, NoHairError, RequestError
 from .exchange import (
     check_request,
     exchange_file,
+    file_names,
     hash_pixels,
     limit_matte,
     read_pixels,
@@ -34,18 +37,21 @@ from .exchange import (
     write_mask,
     write_pixels,
 )
-from .image import Photo, read_photo
+from .image import Photo, from_float, read_photo, to_float
 from .models import choose_card
-from .pipeline import Hair, find_hair, paint_strips, require_hair, shade_of_hair
+from .people import People, find_people
+from .pipeline import Hair, blend, find_hair, paint_strips, require_hair, shade_of_hair, take_color
 from .protocol import PROTOCOL, receive_message, send_message
 from .session import Session, lacks_memory, open_session
 from .shades import Shade
+from .strands import root_to_tip
 
 IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
 SEND_SECONDS = 30  # a client that takes nothing for so long counts as gone
 LEAVE_SECONDS = 5  # so long, told to stop, the worker waits for clients that still read results, to remove their files
 PROGRESS_SECONDS = 0.1
+HAZE = 0.05  # probability; where a limit leaves no more than this of a head, it is not meant
 MOST_GREETINGS = 64  # connections that have not asked yet; one more, and the oldest is dropped
 MOST_WAITING = 64  # requests in the queue
 MASK_CACHE_BYTES = 512 << 20
@@ -75,7 +81,7 @@ def serve(directory: Path, idle_seconds: float = IDLE_SECONDS) -> int:
         return 0
     listener, endpoint = _listen(directory)
     jobs: queue.Queue[Job | None] = queue.Queue()
-    threading.Thread(target=_accept, args=(listener, endpoint["secret"], jobs), daemon=True).start()
+    threading.Thread(target=_accept, args=(listener, endpoint["secret"], jobs, directory), daemon=True).start()
     _write_private(directory / "endpoint.json", json.dumps(endpoint))
     say(f"hairmask {__version__} serves {directory} as process {os.getpid()}")
     try:
@@ -164,9 +170,12 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
             job.connection.recv(1)
         except OSError:
             pass
-    names = [job.request.get(key) for key in ("pixels", "layer_out", "mask_out")]
-    limits = job.request.get("limits")
-    for name in names + (limits if isinstance(limits, list) else []):
+    _remove_files(job.request, directory)
+
+
+def _remove_files(message: dict, directory: Path) -> None:
+    """Remove the files that a message names, as far as they are a client's to name."""
+    for name in file_names(message):
         try:
             exchange_file(directory, name).unlink(missing_ok=True)
         except (RequestError, OSError):
@@ -193,13 +202,28 @@ class Relay:
                 raise Cancelled from error
 
 
+@dataclass
+class Found:
+    """The hair of one photo; whose it is, and how far along the strands, by person, once that was asked."""
+
+    hair: Hair
+    people: People | None = None
+    positions: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        labels = [self.people.labels] if self.people else []
+        return sum(array.nbytes for array in (self.hair.matte, *labels, *self.positions.values()))
+
+
 class Desk:
     """What stays between requests: loaded models, and the hair of the last few photos."""
 
     def __init__(self, directory: Path):
         self.directory = directory
         self.sessions: dict[tuple[str, str], Session] = {}  # by model and device
-        self.hair: OrderedDict[tuple, Hair] = OrderedDict()
+        self.found: OrderedDict[tuple, Found] = OrderedDict()
+        self.shades: dict[tuple, Shade] = {}  # of the hair in photos, by file and how it is looked for
 
     def recolor(self, request: dict, report: Callable[[float, str], None]) -> dict:
         """Do one request; its files are read from and written to the private directory. Returns the answer."""
@@ -207,7 +231,7 @@ class Desk:
         report(0.0, "Reading the layer")
         rgba = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
         session = self._session(wish["engine"], wish["model"], wish["device"])
-        hair = self._find_hair(
+        found = self._find_hair(
             hash_pixels(rgba),
             lambda: to_photo(rgba),
             session,
@@ -215,20 +239,44 @@ class Desk:
             lambda done, text: report(0.05 + 0.55 * done, text),
         )
         if not wish["force"]:
-            require_hair(hair)
-        write_mask(wish["mask_out"], limit_matte(hair.matte, wish["limits"]), wish["mask_format"])
+            require_hair(found.hair)
         shade, tips = self._find_shade(session, wish, lambda done, text: report(0.6, text)), wish["tips"]
-        painted = paint_strips(
-            rgba,
-            hair,
-            shade.rgb,
-            wish["strength"],
-            lambda done, text: report(0.6 + 0.4 * done, text),
-            tips.rgb if tips else None,
-        )
-        write_pixels(wish["layer_out"], rgba.nbytes, painted)
-        name = f"{shade.name} to {tips.name}" if tips else shade.name
-        return {"device": session.device, "notices": session.notices, "shade": name, "share": hair.share}
+        people = self._write(wish, rgba, found, shade, lambda done, text: report(0.6 + 0.4 * done, text))
+        name = f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name
+        answer = {"device": session.device, "notices": session.notices, "shade": name, "share": found.hair.share}
+        return answer | {"people": people}
+
+    def _write(
+        self, wish: dict, rgba: np.ndarray, found: Found, shade: Shade | None, report: Callable[[float, str], None]
+    ) -> int:
+        """Write the wished masks and pixels; returns of how many people they are."""
+        if wish["people"] == "each" and not found.people:
+            found.people = find_people(
+                to_photo(rgba), found.hair, report=lambda done: report(0.0, "Telling people apart")
+            )
+            self._forget()
+        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, rgba.copy(), 0
+        expected = len(found.people.tones) if wish["people"] == "each" else 1
+
+        def part(done: float, text: str = "Recoloring") -> None:
+            report(min(1.0, (people + done) / expected), text)
+
+        for number, hair, matte in heads_within(found, wish["people"], wish["limits"]):
+            part(0.0)
+            write_mask(wish["mask_out"][people], matte, wish["mask_format"])
+            if wish["output"] == "layer":
+                painted = paint_strips(rgba, hair, shade.rgb, wish["strength"], part, tips)
+                write_pixels(wish["layer_out"][people], rgba.nbytes, painted)
+            elif shade:
+                if tips and number not in found.positions:  # the same for every shade
+                    found.positions[number] = root_to_tip(np.ascontiguousarray(rgba[..., :3]), hair.matte, part)
+                wanted = (shade.rgb, wish["strength"], part, tips)
+                only_color = wish["output"] == "lch picture"
+                show(picture, rgba, hair, matte, wanted, found.positions.get(number), only_color)
+            people += 1
+        if wish["output"] in ("picture", "lch picture"):
+            write_pixels(wish["layer_out"][0], picture.nbytes, [picture])
+        return people
 
     def _session(self, engine: str, model: str | None, device: str) -> Session:
         card = choose_card(model, engine=engine)
@@ -236,13 +284,28 @@ class Desk:
             self.sessions[card.name, device] = open_session(card, device)
         return self.sessions[card.name, device]
 
-    def _find_shade(self, session: Session, wish: dict, report: Callable[[float, str], None]) -> Shade:
+    def _find_shade(self, session: Session, wish: dict, report: Callable[[float, str], None]) -> Shade | None:
         shade = wish["shade"]
+        if wish["output"] == "mask":
+            return None
         if isinstance(shade, Shade):
             return shade
-        photo = read_photo(shade)
-        digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
-        return shade_of_hair(self._find_hair(digest, lambda: photo, session, wish, report), shade)
+        try:
+            status = shade.stat()
+            file = str(shade), status.st_ino, status.st_size, status.st_mtime_ns
+        except (OSError, ValueError):  # `read_photo` has a sentence for it
+            file = None
+        key = (file, *self._how(session, wish))
+        if file is None or key not in self.shades:  # a preview asks again and again
+            photo = read_photo(shade)
+            digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
+            hair = self._find_hair(digest, lambda: photo, session, wish, report).hair
+            self.shades[key] = shade_of_hair(hair, shade)
+        return self.shades[key]
+
+    def _how(self, session: Session, wish: dict) -> tuple:
+        """All that decides, beside the photo, which hair is found in it."""
+        return session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"]
 
     def _find_hair(
         self,
@@ -251,25 +314,71 @@ class Desk:
         session: Session,
         wish: dict,
         report: Callable[[float, str], None],
-    ) -> Hair:
+    ) -> Found:
         """The hair of the photo of that digest, which is only made if its hair is not known."""
-        key = (digest, session.card.sha256, session.device, wish["quality"], wish["step"])
-        if key in self.hair:
-            self.hair.move_to_end(key)
-            return self.hair[key]
-        hair = find_hair(make_photo(), session, quality=wish["quality"], step=wish["step"], report=report)
-        self.hair[key] = hair
-        while len(self.hair) > 1 and (
-            len(self.hair) > MASK_CACHE_PHOTOS or sum(h.matte.nbytes for h in self.hair.values()) > MASK_CACHE_BYTES
+        key = (digest, *self._how(session, wish))
+        if key in self.found:
+            self.found.move_to_end(key)
+            return self.found[key]
+        hair = find_hair(make_photo(), session, wish["refined"], wish["quality"], wish["step"], report)
+        found = self.found[key] = Found(hair)
+        self._forget()
+        return found
+
+    def _forget(self) -> None:
+        while len(self.found) > 1 and (
+            len(self.found) > MASK_CACHE_PHOTOS or sum(found.nbytes for found in self.found.values()) > MASK_CACHE_BYTES
         ):
-            self.hair.popitem(last=False)
-        return hair
+            self.found.popitem(last=False)
+
+
+def heads_within(found: Found, people: str, limits: list[Path]) -> Iterator[tuple[int, Hair, np.ndarray]]:
+    """Everybody's hair, or each one's: the person's number, 0 for everybody, hair, and its matte within the limits.
+
+    People of whom the limits leave nothing over are left out, unless that is so of all.
+    """
+    nobody = True
+    for number in range(1, len(found.people.tones) + 1) if people == "each" else ():
+        hair = found.people.hair_of(number, found.hair)
+        matte = limit_matte(hair.matte, limits)
+        if matte.max() > HAZE:
+            nobody = False
+            yield number, hair, matte
+    if nobody:
+        yield 0, found.hair, limit_matte(found.hair.matte, limits)
+
+
+def show(
+    picture: np.ndarray,
+    rgba: np.ndarray,
+    hair: Hair,
+    matte: np.ndarray,
+    wanted: tuple,
+    position: np.ndarray | None,
+    only_color: bool,
+) -> None:
+    """Recolor one head's hair in a picture, where there is any.
+
+    picture: (H, W, 4), changed in place. rgba: the photo. matte: (H, W) float32, what shows of the hair. wanted: see
+    `pipeline.paint_strips`. only_color: the photo's lightness stays.
+    """
+    rows, columns = (np.flatnonzero(matte.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    photo = np.ascontiguousarray(rgba[box][..., :3])
+    part = replace(hair, matte=hair.matte[box])
+    # In floating point there is no color table to be made, which would take longer than so few pixels.
+    painted = paint_strips(to_float(photo), part, *wanted, None if position is None else position[box])
+    painted = from_float(np.concatenate(list(painted)), rgba.dtype)
+    above = take_color(photo, painted) if only_color else painted
+    picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, matte[box])
 
 
 # The connection
 
 
-def _accept(listener: socket.socket, secret: str, jobs: queue.Queue) -> None:
+def _accept(listener: socket.socket, secret: str, jobs: queue.Queue, directory: Path) -> None:
     """Let every client of this user greet in a thread of its own, so that none waits for a slow or silent one."""
     greeting: list[tuple[threading.Thread, socket.socket]] = []
     while True:
@@ -289,7 +398,7 @@ def _accept(listener: socket.socket, secret: str, jobs: queue.Queue) -> None:
         greeting = [(thread, other) for thread, other in greeting if thread.is_alive()]
         if len(greeting) >= MOST_GREETINGS:
             _hang_up(greeting.pop(0)[1])
-        thread = threading.Thread(target=_greet, args=(connection, secret, jobs), daemon=True)
+        thread = threading.Thread(target=_greet, args=(connection, secret, jobs, directory), daemon=True)
         greeting.append((thread, connection))
         try:
             thread.start()
@@ -321,8 +430,9 @@ def _hang_up(connection: socket.socket) -> None:
         pass
 
 
-def _greet(connection: socket.socket, secret: str, jobs: queue.Queue) -> None:
-    """Say hello, take one request, put it into the queue."""
+def _greet(connection: socket.socket, secret: str, jobs: queue.Queue, directory: Path) -> None:
+    """Say hello, take one request, put it into the queue; if none comes, remove the files that were announced for it."""
+    announced: dict = {}
     try:
         connection.settimeout(HELLO_SECONDS)
         hello = receive_message(connection)
@@ -332,6 +442,10 @@ def _greet(connection: socket.socket, secret: str, jobs: queue.Queue) -> None:
             raise RequestError("The connection did not start with the right hello: restart GIMP.")
         send_message(connection, {"type": "hello", "protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         request = receive_message(connection)
+        if request.get("type") == "files":
+            announced = request
+            connection.settimeout(None)  # it takes as long as it takes to write them
+            request = receive_message(connection)
         connection.settimeout(SEND_SECONDS)
         if request.get("type") == "stop":
             connection.close()
@@ -342,11 +456,14 @@ def _greet(connection: socket.socket, secret: str, jobs: queue.Queue) -> None:
         if not jobs.empty():
             _try_send(connection, {"type": "progress", "fraction": 0.0, "text": "Waiting for another layer"})
         jobs.put(Job(connection, request))  # even if the client has gone by now: its files are to be removed
+        announced = {}
     except RequestError as error:
         with connection:
             _try_send(connection, {"type": "error", "kind": "bad-input", "message": str(error)})
     except OSError:
         connection.close()
+    finally:
+        _remove_files(announced, directory)
 
 
 def _try_send(connection: socket.socket, message: dict) -> None:

@@ -16,13 +16,7 @@ from .system import SOURCE, InstallError, installer_command
 PLUGIN_SOURCE = SOURCE / "gimp_plugin" / PLUGIN
 LAST_VALUES = "3.*/plug-in-settings/*python-fu-hair-recolor*"  # and presets, which GIMP keeps of every filter
 CHECK_SIDE = 64  # pixels
-CHECK_REQUEST = {  # besides the names of its files; see hairmask_core/protocol.py
-    "type": "recolor",
-    "width": CHECK_SIDE,
-    "height": CHECK_SIDE,
-    "format": "u8",
-    "mask_format": "u8",
-    "limits": [],
+CHECK_WISH = {  # see hairmask_core/protocol.py
     "shade": "copper",
     "tips": None,
     "strength": 1.0,
@@ -30,8 +24,11 @@ CHECK_REQUEST = {  # besides the names of its files; see hairmask_core/protocol.
     "engine": "whole",
     "model": None,
     "quality": "fast",
+    "refined": True,
     "step": 2,
     "device": "auto",
+    "people": "together",
+    "output": "layer",
 }
 
 
@@ -86,11 +83,12 @@ def self_check(python):
         Path(folder, "settings.json").write_bytes(make_settings(python))
         settings = client.load_settings(folder)
     directory = client.private_directory()
-    files = {name: client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
-    request = CHECK_REQUEST | {name: path.name for name, path in files.items()}
+    request, paths = client.make_request(
+        directory, (CHECK_SIDE, CHECK_SIDE), {"type": "u8", "mask_type": "u8"}, CHECK_WISH, 0
+    )
 
     def on_result(result):
-        sizes = (files["layer_out"].stat().st_size, files["mask_out"].stat().st_size)
+        sizes = tuple((directory / request[key][0]).stat().st_size for key in ("layer_out", "mask_out"))
         if sizes != (4 * CHECK_SIDE**2, CHECK_SIDE**2):
             raise InstallError(f"The worker answered with files of {sizes} bytes: run this again, then report it.")
         for notice in result["notices"]:
@@ -98,14 +96,14 @@ def self_check(python):
         return result["device"]
 
     try:
-        files["pixels"].write_bytes(
+        paths[0].write_bytes(
             bytes((x * 4, y * 4, 96, 255)[c] for y in range(CHECK_SIDE) for x in range(CHECK_SIDE) for c in range(4))
         )
         return client.ask(settings, directory, request, lambda fraction, text: None, on_result)
     except client.WorkerError as error:
         raise InstallError(f"The check failed: {error}") from error
     finally:
-        for path in files.values():
+        for path in paths:
             path.unlink(missing_ok=True)
         client.stop(directory)
 
@@ -115,10 +113,12 @@ def load_client():
     spec = importlib.util.spec_from_file_location("worker_client", PLUGIN_SOURCE / "worker_client.py")
     client = importlib.util.module_from_spec(spec)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the download folder may be read-only
+    sys.path.insert(0, str(PLUGIN_SOURCE))  # for what it imports from beside it
     try:
         spec.loader.exec_module(client)
     finally:
         sys.dont_write_bytecode = writes
+        sys.path.remove(str(PLUGIN_SOURCE))
     return client
 
 

@@ -9,9 +9,9 @@ import skimage.data
 
 from hairmask_core.errors import Cancelled, ModelError, NoHairError
 from hairmask_core.evaluate import iou
-from hairmask_core.image import Photo
+from hairmask_core.image import Photo, from_float, to_float
 from hairmask_core.looks import QUALITIES
-from hairmask_core.pipeline import assemble, find_hair, find_looks, recolor_photo, require_hair
+from hairmask_core.pipeline import assemble, find_hair, find_looks, recolor_photo, require_hair, take_color
 from hairmask_core.segment import segment
 
 
@@ -134,3 +134,15 @@ def test_best_follows_strands_and_fast_the_guided_filter(astronaut, session):
     np.testing.assert_array_equal(
         find_hair(photo, without, quality="best").matte, assemble(photo, find_looks(photo, session, "best"))
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_color_of_one_photo_with_the_lightness_of_another(astronaut, dtype):
+    """As the layer mode LCh Color: a gray photo stays as gray as its color layer, and gray over color takes the color away."""
+    photo = from_float(astronaut[:200].astype(np.float32) / 255, dtype)
+    assert np.abs(to_float(take_color(photo, photo)) - to_float(photo)).max() <= 1.01 / 255
+    gray = np.full_like(photo, photo.max() // 2 if dtype != np.float32 else 0.5)
+    faded = from_float(take_color(photo, gray), np.uint8).astype(int)
+    assert np.ptp(faded, axis=2).max() <= 1  # no color left
+    before, after = (cv2.cvtColor(to_float(x), cv2.COLOR_RGB2Lab)[..., 0] for x in (photo, take_color(photo, gray)))
+    assert np.abs(before - after).max() <= 0.6

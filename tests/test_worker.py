@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from hairmask_core import __version__
-from hairmask_core.image import Photo, read_photo
-from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair
+from hairmask_core.image import Photo, from_float, read_photo, to_float
+from hairmask_core.people import find_people
+from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair, take_color
 from hairmask_core.shades import find_shade
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,8 +40,8 @@ def directory(tmp_path, monkeypatch):
 
 def make_request(directory, rgba, **changes):
     kind = {np.dtype(np.uint8): "u8", np.dtype(np.uint16): "u16", np.dtype(np.float32): "float"}[rgba.dtype]
-    names = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
-    names["pixels"].write_bytes(rgba.tobytes())
+    pixels = worker_client.exchange_path(directory)
+    pixels.write_bytes(rgba.tobytes())
     request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": kind, "mask_format": "u8"}
     request |= {
         "limits": [],
@@ -53,17 +54,29 @@ def make_request(directory, rgba, **changes):
         "engine": "whole",
         "step": 2,
         "quality": "fast",
+        "refined": True,
+        "people": "together",
+        "output": "layer",
+        "pixels": pixels.name,
     }
-    return request | {name: path.name for name, path in names.items()} | changes
+    request |= changes
+    masks = 8 if request["people"] == "each" else 1
+    counts = {"mask_out": masks, "layer_out": {"layer": masks, "mask": 0}.get(request["output"], 1)}
+    files = {key: [worker_client.exchange_path(directory).name for _ in range(count)] for key, count in counts.items()}
+    return files | request
 
 
 def ask(directory, request, on_progress=lambda fraction, text: None, settings=SETTINGS):
-    """The worker's result, its recolored pixels and its mask."""
+    """The worker's result, its recolored pixels and its mask; of the first person where there are several."""
 
     def collect(result):
-        return result, *((directory / request[name]).read_bytes() for name in ("layer_out", "mask_out"))
+        return result, *(read_first(directory, request[name]) for name in ("layer_out", "mask_out"))
 
     return worker_client.ask(settings, directory, request, on_progress, collect)
+
+
+def read_first(directory, names):
+    return (directory / names[0]).read_bytes() if names else None
 
 
 def with_alpha(rgb):
@@ -320,7 +333,12 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
         ({"width": 0}, "0x512 pixels cannot be recolored"),
         ({"width": 511}, "bytes where"),
         ({"pixels": "../../etc/passwd"}, "not one of the exchange directory"),
-        ({"layer_out": "/etc/passwd"}, "not one of the exchange directory"),
+        ({"layer_out": ["/etc/passwd"]}, "not one of the exchange directory"),
+        ({"mask_out": []}, "goes to 1 mask and 1 layer files, not to 0 and 1"),
+        ({"people": "each", "layer_out": ["exchange-0"]}, "goes to 8 mask and 8 layer files, not to 8 and 1"),
+        ({"people": "nobody"}, "There is no way 'nobody' with people: choose one of together, each"),
+        ({"output": "song"}, "There is no output 'song': choose one of layer, mask, picture, lch picture"),
+        ({"shade": None}, "A shade is missing: name one"),
         ({"limits": None}, "incomplete or malformed"),
         ({"format": "u32"}, "incomplete or malformed"),
         ({"type": "dance"}, "does not know the request 'dance'"),
@@ -394,3 +412,112 @@ def test_plug_in_without_settings_says_how_to_install(tmp_path):
         worker_client.load_settings(tmp_path)
     (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
     assert worker_client.load_settings(tmp_path) == SETTINGS
+
+
+# What else can be asked for
+
+
+def beside(rgb, other):
+    return np.ascontiguousarray(np.hstack([rgb, other]))
+
+
+def test_the_networks_own_map_where_it_is_not_to_be_refined(directory, astronaut, session):
+    for refined in (False, True):  # one after the other: the second must not get the first one's
+        _, _, mask = ask(directory, make_request(directory, with_alpha(astronaut), refined=refined))
+        expected = find_hair(Photo(astronaut), session, refined).matte
+        np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
+
+
+def test_only_the_mask(directory, astronaut, session):
+    result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), output="mask", shade=None))
+    expected = find_hair(Photo(astronaut), session).matte
+    np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
+    assert layer is None and result["shade"] is None and result["people"] == 1
+
+
+@pytest.mark.parametrize("output", ["picture", "lch picture"])
+def test_pictures_show_what_gimp_would(directory, astronaut, session, output):
+    limit = np.zeros((512, 512), np.float32)
+    limit[:, 230:] = 0.7
+    path = worker_client.exchange_path(directory)
+    path.write_bytes(limit.tobytes())
+    rgba = with_alpha(astronaut)
+    rgba[:, :250, 3] = 99
+    _, picture, _ = ask(directory, make_request(directory, rgba, output=output, shade="blue", limits=[path.name]))
+    picture = np.frombuffer(picture, np.uint8).reshape(512, 512, 4)
+    photo = Photo(astronaut, np.ascontiguousarray(rgba[..., 3]))
+    hair = find_hair(photo, session)
+    # By the formulas, not by the table of colors that whole layers go through.
+    layer = from_float(recolor_photo(Photo(to_float(astronaut)), hair, find_shade("blue").rgb), np.uint8)
+    layer = take_color(astronaut, layer) if output == "lch picture" else layer
+    np.testing.assert_array_equal(picture[..., :3], blend(astronaut, layer, hair.matte * limit))
+    np.testing.assert_array_equal(picture[..., 3], rgba[..., 3])
+
+
+def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory, astronaut, session):
+    two = beside(astronaut, astronaut[:, ::-1] // 2)
+    request = make_request(directory, with_alpha(two), people="each", shade="blue")
+
+    def collect(result):
+        assert result["people"] == 2
+        names = [request[key][:2] for key in ("mask_out", "layer_out")]
+        masks, layers = ([np.fromfile(directory / name, np.uint8) for name in part] for part in names)
+        return [mask.reshape(512, 1024) for mask in masks], [layer.reshape(512, 1024, 4) for layer in layers]
+
+    masks, layers = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect)
+    whole = find_hair(Photo(two), session)
+    np.testing.assert_array_equal(masks[0] + masks[1], np.rint(whole.matte * 255))
+    assert (masks[0][:, 512:] < 128).all() and (masks[1][:, :512] < 128).all()
+    people = find_people(Photo(two), whole)
+    for number, layer in enumerate(layers, 1):
+        expected = recolor_photo(Photo(two), people.hair_of(number, whole), find_shade("blue").rgb)
+        np.testing.assert_array_equal(layer[..., :3], expected)
+    wait_until(lambda: not exchange_files(directory))
+
+
+def test_who_is_outside_of_the_limits_gets_no_layer(directory, astronaut):
+    two = beside(astronaut, astronaut[:, ::-1])
+    limit = np.zeros((512, 1024), np.float32)
+    limit[:, 512:] = 1
+    path = worker_client.exchange_path(directory)
+    path.write_bytes(limit.tobytes())
+    request = make_request(directory, with_alpha(two), people="each", limits=[path.name])
+    result, _, mask = ask(directory, request)
+    mask = np.frombuffer(mask, np.uint8).reshape(512, 1024)
+    assert result["people"] == 1 and mask[:, :512].max() == 0 and mask[:, 512:].max() > 250
+
+
+def test_announced_files_go_with_their_client(directory, astronaut):
+    """A client writes its files once the worker knows their names; it may be killed before it has written all."""
+    rgba = with_alpha(astronaut)
+    request = make_request(directory, rgba)
+    pixels = directory / request["pixels"]
+    pixels.unlink()
+
+    def write_slowly():
+        with open(pixels, "wb") as file:
+            for rows in np.array_split(rgba, 4):
+                file.write(rows.tobytes())
+                file.flush()
+                time.sleep(0.1)
+
+    def collect(result):
+        return read_first(directory, request["layer_out"])
+
+    late = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect, write_slowly)
+    assert late == ask(directory, make_request(directory, rgba))[1]
+
+    class Leave(Exception):
+        pass
+
+    request = make_request(directory, rgba)
+    pixels = directory / request["pixels"]
+    pixels.unlink()
+
+    def leave():
+        pixels.write_bytes(rgba.tobytes()[:1000])
+        raise Leave
+
+    with pytest.raises(Leave):
+        worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect, leave)
+    wait_until(lambda: not exchange_files(directory))

@@ -146,7 +146,7 @@ directory, request = Path({directory!r}), json.loads({request!r})
 print("ready", flush=True)
 sys.stdin.readline()
 def collect(result):
-    files = [(directory / request[name]).read_bytes() for name in ("layer_out", "mask_out")]
+    files = [(directory / request[name][0]).read_bytes() for name in ("layer_out", "mask_out")]
     print(json.dumps([hashlib.sha256(data).hexdigest() for data in files]), flush=True)
 worker_client.ask({settings!r}, directory, request, lambda fraction, text: print(fraction, text, flush=True), collect)
 """
@@ -455,7 +455,7 @@ def test_files_outside_the_directory_are_refused(busy, pictures, session, key, l
         with pytest.raises(
             worker_client.WorkerError, match="run the filter again|update the plug-in|free space"
         ) as error:
-            ask(busy, request_of(busy, pictures[0], **{key: [name] if key == "limits" else name}))
+            ask(busy, request_of(busy, pictures[0], **{key: name if key == "pixels" else [name]}))
         assert error.value.kind == "bad-input"
     assert outside.read_bytes() == bytes(SIDE * SIDE * 4)
     assert_serves(busy, pictures, session)
@@ -822,7 +822,7 @@ def test_idle_exit_frees_everything(directory, pictures, session):
     reading.sendall(frame(hello(directory)) + frame(request))
     assert last_message(reading)["type"] == "result"
     time.sleep(3)
-    assert worker.poll() is None and (directory / request["layer_out"]).exists()
+    assert worker.poll() is None and (directory / request["layer_out"][0]).exists()
     reading.close()
     growing = Path(worker_client.exchange_path(directory))  # of a client that is just writing
     while worker.poll() is None:

@@ -132,33 +132,30 @@ def recolor_layer(image, layer, shade, color, photo, tips, strength, method, ste
     settings = worker_client.load_settings(FOLDER)
     directory = worker_client.private_directory()
     width, height = pdb.gimp_drawable_width(layer), pdb.gimp_drawable_height(layer)
-    files = {name: worker_client.exchange_path(directory) for name in ("pixels", "layer_out", "mask_out")}
-    limits = []
     method, model = chosen(METHODS, method), chosen(MODELS, model)
-    request = {
-        "type": "recolor",
-        "width": width,
-        "height": height,
-        "format": "u8",
-        "mask_format": "u8",
+    wish = {
         "shade": chosen_shade(chosen(SHADES, shade), color, photo),
         "tips": chosen_tips(chosen(TIPS, tips)),
         "strength": float(strength),
         "engine": method,
         "step": int(step),
         "quality": chosen(QUALITIES, quality),
+        "refined": True,
         "model": None if model == DEFAULT_MODEL or method != "whole" else model,
         "device": chosen(DEVICES, device),
+        "people": "together",
+        "output": "layer",
         "force": bool(force),
     }
+    masks = list(limiting_masks(image, layer))
+    transport = {"type": "u8", "mask_type": "u8"}
+    request, paths = worker_client.make_request(directory, (width, height), transport, wish, len(masks))
+    files = {key: os.path.join(directory, request[key][0]) for key in ("layer_out", "mask_out")}
     gimp.progress_init("Reading the layer")
     try:
-        read_layer(layer, width, height, files["pixels"])
-        for mask, left, top in limiting_masks(image, layer):
-            limits.append(worker_client.exchange_path(directory))
-            read_mask(mask, left, top, width, height, limits[-1])
-        request["limits"] = [os.path.basename(path) for path in limits]
-        request.update((name, os.path.basename(path)) for name, path in files.items())
+        read_layer(layer, width, height, paths[0])
+        for (mask, left, top), path in zip(masks, paths[1:]):
+            read_mask(mask, left, top, width, height, path)
 
         def on_progress(fraction, text):
             pdb.gimp_progress_set_text(text)
@@ -172,7 +169,7 @@ def recolor_layer(image, layer, shade, color, photo, tips, strength, method, ste
         pdb.gimp_progress_set_text("Looking for hair")  # the first time, the worker has to start
         result = worker_client.ask(settings, directory, request, on_progress, on_result)
     finally:
-        for path in list(files.values()) + limits:
+        for path in paths:
             remove(path)
     pdb.gimp_progress_end()
     for notice in result["notices"]:

@@ -25,7 +25,10 @@ try:
 except ImportError:
     Path = str
 
-PROTOCOL = 4
+from texts import _
+
+PROTOCOL = 5
+MOST_PEOPLE = 8  # that the worker tells apart
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
 HELLO_SECONDS = 10
 POLL_SECONDS = 0.5  # so often the caller may give up while the worker is silent
@@ -57,8 +60,10 @@ def load_settings(folder):
         return {key: native(settings[key], FILE_NAMES) for key in ("python", "version", "repair")}
     except (EnvironmentError, ValueError, KeyError, TypeError):
         raise WorkerError(
-            "Hair Recolor is not completely installed ({} is missing or damaged): "
-            "run python3 install.py in the folder that Hair Recolor came in.".format(path)
+            _(
+                "Hair Recolor is not completely installed ({path} is missing or damaged): "
+                "run python3 install.py in the folder that Hair Recolor came in."
+            ).format(path=path)
         )
 
 
@@ -88,11 +93,15 @@ def private_directory():
             if not os.path.isdir(directory):
                 raise
         if hasattr(os, "getuid") and (os.path.islink(directory) or os.stat(directory).st_uid != os.getuid()):
-            raise WorkerError("{} belongs to another user: remove it, then run the filter again.".format(directory))
+            raise WorkerError(
+                _("{folder} belongs to another user: remove it, then run the filter again.").format(folder=directory)
+            )
         os.chmod(directory, 0o700)
     except EnvironmentError as error:
         raise WorkerError(
-            "{} cannot be used ({}): check its permissions and the free disk space.".format(directory, error.strerror)
+            _("{folder} cannot be used ({reason}): check its permissions and the free disk space.").format(
+                folder=directory, reason=error.strerror
+            )
         )
     return directory
 
@@ -102,9 +111,27 @@ def exchange_path(directory):
     return Path(os.path.join(directory, "exchange-" + uuid.uuid4().hex))
 
 
-def ask(settings, directory, request, on_progress, on_result):
+def make_request(directory, size, transport, wish, limits):
+    """A whole request, and the paths of its files; none of these exist yet.
+
+    size: width and height of the layer. transport: {"type", "mask_type"}, how pixels and masks travel. wish: the rest
+    of the request, see hairmask_core/protocol.py. limits: how many masks limit the hair.
+    """
+    masks = MOST_PEOPLE if wish["people"] == "each" else 1
+    counts = {"limits": limits, "mask_out": masks, "layer_out": {"layer": masks, "mask": 0}.get(wish["output"], 1)}
+    files = {key: [exchange_path(directory) for _number in range(count)] for key, count in counts.items()}
+    names = {key: [os.path.basename(str(path)) for path in paths] for key, paths in files.items()}
+    pixels = exchange_path(directory)
+    request = dict(names, pixels=os.path.basename(str(pixels)), type="recolor", width=size[0], height=size[1])
+    request.update(wish, format=transport["type"], mask_format=transport["mask_type"])
+    return request, sum(files.values(), [pixels])
+
+
+def ask(settings, directory, request, on_progress, on_result, write_files=None):
     """Send one request to the worker, starting or replacing it where needed. Returns what on_result returns.
 
+    write_files: called once the worker knows which files to remove if this process is killed, to write them; called
+    again if the worker ended and another one takes the request. It must not raise OSError. None: they are there.
     on_progress: called with 0…1 and a text, at least every POLL_SECONDS, with what it was called with before while
     the worker is silent or starting; what it raises ends the request, and the worker stops.
     on_result: called with the worker's result, a dict, while the files of the request still exist;
@@ -112,20 +139,22 @@ def ask(settings, directory, request, on_progress, on_result):
     Raises WorkerError with the worker's own sentence, or with the command that repairs the installation.
     """
     try:
-        connection, result = _request(settings, directory, request, on_progress)
+        connection, result = _request(settings, directory, request, on_progress, write_files)
     except EnvironmentError:
         try:  # the worker ended under us (idle exit, killed): once more with a new one
-            connection, result = _request(settings, directory, request, on_progress)
+            connection, result = _request(settings, directory, request, on_progress, write_files)
         except EnvironmentError as error:
             raise WorkerError(
-                "The hair worker ended unexpectedly ({}), perhaps for lack of memory: "
-                "close other programs and try again. Its last words: {}".format(error, _last_words(directory))
+                _(
+                    "The hair worker ended unexpectedly ({reason}; its last words: {words}), perhaps for lack of memory: "
+                    "close other programs and try again."
+                ).format(reason=error, words=_last_words(directory))
             )
     with closing(connection):
         return on_result(result)
 
 
-def _request(settings, directory, request, on_progress):
+def _request(settings, directory, request, on_progress, write_files):
     state = [0.0, "Waiting for the hair worker"]
 
     def on_silence():
@@ -133,6 +162,9 @@ def _request(settings, directory, request, on_progress):
 
     connection = connect(settings, directory, on_silence)
     try:
+        if write_files:
+            _send(connection, {"type": "files", "pixels": request["pixels"], "limits": request["limits"]})
+            write_files()
         _send(connection, request)
         while True:
             answer = _receive(connection, on_silence)
@@ -176,15 +208,18 @@ def connect(settings, directory, on_silence=lambda: None):
         time.sleep(0.05)
     if held:
         raise WorkerError(
-            "The hair worker runs but does not answer: run the filter again in a minute; "
-            "if that does not help, restart the computer."
+            _(
+                "The hair worker runs but does not answer: run the filter again in a minute; "
+                "if that does not help, restart the computer."
+            )
         )
-    raise WorkerError(_cannot_start(settings, "it did not answer within {} seconds".format(START_SECONDS)))
+    late = _("it did not answer within {seconds} seconds").format(seconds=START_SECONDS)
+    raise WorkerError(_cannot_start(settings, late))
 
 
 def stop(directory, seconds=30):
     """Ask a running worker to end, and wait until it has. Does nothing if none runs."""
-    connection, _ = _try_connect(directory)
+    connection, _hello = _try_connect(directory)
     if connection:
         with closing(connection):
             _send_stop(connection)
@@ -194,9 +229,8 @@ def stop(directory, seconds=30):
 
 
 def _cannot_start(settings, reason):
-    return "The hair worker could not be started ({}): repair the installation with  {}".format(
-        reason, settings["repair"]
-    )
+    sentence = _("The hair worker could not be started ({reason}): repair the installation with  {command}")
+    return sentence.format(reason=reason, command=settings["repair"])
 
 
 def _try_connect(directory, on_silence=lambda: None):
@@ -266,7 +300,7 @@ def _last_words(directory):
             lines = file.read().strip().splitlines()
     except EnvironmentError:
         lines = []
-    return native(re.sub(r"\s+", " ", lines[-1])[:300]) if lines else "it left no message"
+    return native(re.sub(r"\s+", " ", lines[-1])[:300]) if lines else _("it left no message")
 
 
 def _send(connection, message):

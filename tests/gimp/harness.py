@@ -200,15 +200,34 @@ def download_wheels(version: str) -> Path:
     return folder
 
 
-def end_all_processes(gimp: Gimp) -> None:
-    """End whatever still runs in the root (workers outlive GIMP); on the machine's own GIMP, in the test's home."""
-    mark = f"HOME={gimp.home}".encode()
+def processes(gimp: Gimp, words: str) -> list[int]:
+    """The numbers of this GIMP's processes whose command line has these words in it."""
+    mark, found = f"HOME={gimp.home}".encode(), []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             inside = gimp.root is None or os.readlink(folder / "root") == str(gimp.root)
-            if inside and mark in (folder / "environ").read_bytes().split(b"\0"):
-                os.kill(int(folder.name), signal.SIGKILL)
+            ours = inside and mark in (folder / "environ").read_bytes().split(b"\0")
+            if ours and words.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
         except OSError:
+            pass  # it ended meanwhile
+    return found
+
+
+def reads(process: int, words: str) -> bool:
+    """Whether the process has a file open whose name has these words in it."""
+    try:
+        return any(words in os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return False  # it ended meanwhile, or closed one
+
+
+def end_all_processes(gimp: Gimp) -> None:
+    """End whatever still runs in the root (workers outlive GIMP); on the machine's own GIMP, in the test's home."""
+    for number in processes(gimp, ""):
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
             pass  # it ended meanwhile
 
 

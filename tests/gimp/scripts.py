@@ -13,15 +13,15 @@ def save(image, path):
     assert Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(path), None)
 
 
-def recolor(image, drawables, mode=Gimp.RunMode.NONINTERACTIVE, **wishes):
-    """Call the product's procedure; returns (status as a word, message)."""
-    procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
+def recolor(image, drawables, mode=Gimp.RunMode.NONINTERACTIVE, name="python-fu-hair-recolor", **wishes):
+    """Call one of the product's procedures; returns (status as a word, message)."""
+    procedure = Gimp.get_pdb().lookup_procedure(name)
     config = procedure.create_config()
     config.set_property("run-mode", mode)
     config.set_property("image", image)
     config.set_core_object_array("drawables", drawables)
-    for name, value in wishes.items():
-        config.set_property(name, value)
+    for wish, value in wishes.items():
+        config.set_property(wish.replace("_", "-"), value)
     result = procedure.run(config)
     return result.index(0).value_nick, Gimp.get_pdb().get_last_error()
 
@@ -51,6 +51,7 @@ def describe(image):
             "opacity": layer.get_opacity(),
             "visible": layer.get_visible(),
             "mask": layer.get_mask() is not None,
+            "mode": layer.get_mode().value_nick,
             "alpha": layer.has_alpha(),
         }
         if isinstance(layer, Gimp.GroupLayer):

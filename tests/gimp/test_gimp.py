@@ -1,8 +1,12 @@
 """The plug-in inside real GIMPs, installed by install.py as a user would."""
 
 import json
+import os
+import re
 import shutil
+import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import harness
@@ -11,9 +15,10 @@ import pytest
 from PIL import Image
 from pins import read_pins
 
-from hairmask_core.image import Photo, read_photo
+from hairmask_core.image import Photo, from_float, read_photo, to_float
 from hairmask_core.models import choose_card, find_cards
-from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair
+from hairmask_core.people import find_people
+from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair, take_color
 from hairmask_core.session import open_session
 from hairmask_core.shades import find_shade, parse_hex
 
@@ -24,9 +29,9 @@ ARTIFACTS = harness.REPOSITORY / "artifacts"
 CALLS = (
     SHARED
     + """
-def case(name, image, drawables, **wishes):
+def case(name, image, drawables, name_="python-fu-hair-recolor", **wishes):
     before = describe(image)
-    status, message = recolor(image, drawables, **wishes)
+    status, message = recolor(image, drawables, name=name_, **wishes)
     RESULT[name] = {"status": status, "message": message, "before": before, "after": describe(image)}
     return image.get_layers()[0]
 
@@ -35,8 +40,16 @@ def dump_case(name, image, layer, kind="u8"):
     dump(layer.get_mask(), "Y u8" if kind == "u8" else "Y float", f"{HOME}/{name}-mask.raw")
     dump_flat(image, f"{HOME}/{name}-flat.raw", "R'G'B' " + kind)
 
-procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
-RESULT["entry"] = [procedure.get_menu_label(), procedure.get_menu_paths()]
+def empty_image():
+    image = Gimp.Image.new(400, 300, Gimp.ImageBaseType.RGB)
+    layer = Gimp.Layer.new(image, "white", 400, 300, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+    image.insert_layer(layer, None, 0)
+    layer.fill(Gimp.FillType.WHITE)
+    return image, [layer]
+
+for name in ("python-fu-hair-recolor", "python-fu-select-hair"):
+    procedure = Gimp.get_pdb().lookup_procedure(name)
+    RESULT[name] = [procedure.get_menu_label(), procedure.get_menu_paths()]
 
 # The plain case, saved and opened again; the source must stay as it was.
 image = load(HOME + "/portrait.png")
@@ -118,6 +131,45 @@ case("own mask", image, [layer], shade="blue")
 new = image.get_layers()[1]
 dump(new.get_mask(), "Y u8", HOME + "/own-mask.raw")
 
+# The selection need not limit, and can be the result: of a layer with offsets, on its own and within another one.
+layer.remove_mask(Gimp.MaskApplyMode.DISCARD)
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 150, 30, 125, 400)
+Gimp.Selection.feather(image, 30)
+case("not limited", image, [layer], shade="blue", limit_to_selection=False)
+new = image.get_layers()[image.get_item_position(layer) - 1]
+dump(new.get_mask(), "Y u8", HOME + "/unlimited-mask.raw")
+image.remove_layer(new)
+case("selection within", image, [layer], output="selection")
+dump(image.get_selection(), "Y float", HOME + "/within.raw", (50, 30, 512, 512))
+Gimp.Selection.none(image)
+layer.set_lock_content(True)  # does not matter: no pixel of it is touched
+case("selection alone", image, [layer], output="selection")
+dump(image.get_selection(), "Y float", HOME + "/alone.raw", (50, 30, 512, 512))
+linear = image.duplicate()
+linear.convert_precision(Gimp.Precision.FLOAT_LINEAR)
+Gimp.Selection.none(linear)
+case("selection linear", linear, [linear.get_layers()[-1]], output="selection")
+dump(linear.get_selection(), "Y float", HOME + "/linear.raw", (50, 30, 512, 512))
+RESULT["left over channels"] = len(image.get_channels())
+RESULT["still active"] = [one.get_name() for one in image.get_selected_layers()]
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 5, 5)
+case("select", image, [layer], name_="python-fu-select-hair", method="texture", step=9)
+dump(image.get_selection(), "Y float", HOME + "/select.raw", (50, 30, 512, 512))
+case("select without hair", *empty_image(), name_="python-fu-select-hair")
+
+# Other kinds of result, and one layer for each person.
+image = load(HOME + "/portrait.png")
+layer = case("color", image, [image.get_layers()[0]], shade="blue", output="color")
+dump_case("color", image, layer)
+image = load(HOME + "/portrait.png")
+layer = case("mask", image, [image.get_layers()[0]], output="mask", refine=False)
+dump_case("mask", image, layer)
+image = load(HOME + "/two.png")
+case("each", image, [image.get_layers()[0]], shade="blue", people="each")
+for number, layer in enumerate(image.get_layers()[:2], 1):
+    dump(layer, "R'G'B'A u8", f"{HOME}/each-{number}-layer.raw")
+    dump(layer.get_mask(), "Y u8", f"{HOME}/each-{number}-mask.raw")
+
 # Other precisions, and a wide-gamut profile.
 def prepare(name):
     image = load(HOME + "/portrait.png")
@@ -172,6 +224,11 @@ case("empty", image, [layer], force=True)
 layer.fill(Gimp.FillType.WHITE)
 case("no hair", image, [layer])
 case("forced", image, [layer], force=True)
+image = Gimp.Image.new(200000, 200000, Gimp.ImageBaseType.RGB)
+layer = Gimp.Layer.new(image, "huge", 200000, 200000, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+image.insert_layer(layer, None, 0)
+case("huge", image, [layer])
+image.delete()
 for name, width, height in (("thin", 1, 4000), ("dot", 1, 1)):
     image = Gimp.Image.new(width, height, Gimp.ImageBaseType.RGB)
     layer = Gimp.Layer.new(image, "pixels", width, height, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
@@ -238,10 +295,16 @@ def gimp(request, tmp_path_factory, astronaut, hair):
     alpha = np.full((512, 512), 255, np.uint8)
     alpha[:, 256:] = 0
     Image.fromarray(np.dstack([astronaut, alpha])).save(gimp.on_host(gimp.home / "half.png"))
+    Image.fromarray(two_people(astronaut)).save(gimp.on_host(gimp.home / "two.png"))
     blue = blend(astronaut, recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb), hair.matte)
     Image.fromarray(blue).save(gimp.on_host(gimp.home / "blue.png"))
     yield gimp
     harness.end_all_processes(gimp)
+
+
+def two_people(astronaut):
+    """The portrait, and beside it somebody with darker hair."""
+    return np.hstack([astronaut, astronaut[:, ::-1] // 2])
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +331,8 @@ def assert_blend(flat, source, layer, mask, stored_linear=False):
 
 
 def test_menu_entry(calls):
-    assert calls["entry"] == ["Recolor…", ["<Image>/Filters/Hair"]]
+    assert calls["python-fu-hair-recolor"] == ["Recolor…", ["<Image>/Filters/Hair"]]
+    assert calls["python-fu-select-hair"] == ["Select Hair", ["<Image>/Filters/Hair"]]
 
 
 def test_one_masked_layer_above_the_source(calls):
@@ -385,6 +449,63 @@ def test_the_layers_own_mask_limits_too(gimp, calls, hair):
     assert np.abs(pixels(gimp, "own-mask", 1) / 255 - hair.matte * own).max() <= 1.5 / 255
 
 
+def test_the_selection_need_not_limit(gimp, calls, hair):
+    assert calls["not limited"]["status"] == "success", calls["not limited"]
+    assert np.abs(pixels(gimp, "unlimited-mask", 1) / 255 - hair.matte).max() <= 1.5 / 255
+
+
+@pytest.mark.parametrize("name", ["alone", "within", "linear"])
+def test_the_selection_can_be_the_result(gimp, calls, hair, name):
+    case = calls[f"selection {name}"]
+    assert case["status"] == "success" and case["after"] == case["before"], case
+    limit = pixels(gimp, "selection", 1, np.float32) if name == "within" else 1
+    rounded = 3 if name == "linear" else 1.5  # there, the pixels have been through a conversion as well
+    assert np.abs(pixels(gimp, name, 1, np.float32) - hair.matte * limit).max() <= rounded / 255
+    assert calls["left over channels"] == 0 and calls["still active"] == ["portrait.png"]
+
+
+def test_select_hair_replaces_the_selection(gimp, calls, astronaut):
+    case = calls["select"]
+    assert case["status"] == "success" and case["after"] == case["before"], case
+    classifier = open_session(choose_card(engine="texture"), "cpu")
+    expected = find_hair(Photo(astronaut), classifier, step=9).matte
+    assert np.abs(pixels(gimp, "select", 1, np.float32) - expected).max() <= 1.5 / 255
+    assert calls["select without hair"]["status"] == "execution-error"
+    assert "No hair was found" in calls["select without hair"]["message"]
+
+
+def test_color_layer_gives_hue_and_chroma_only(gimp, calls, hair, astronaut):
+    new, source = calls["color"]["after"]
+    assert new == source | {"name": "Hair recolor (blue)", "mask": True, "mode": "lch-color"}
+    recolored = recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb)
+    expected = blend(astronaut, take_color(astronaut, recolored), hair.matte)
+    shown = pixels(gimp, "color-flat", 3).astype(int)
+    assert np.abs(shown - expected).mean() < 0.5  # GIMP's Lab and ours differ in the white point
+
+
+def test_hair_mask_on_a_copy_of_the_layer(gimp, calls, session, astronaut):
+    new, source = calls["mask"]["after"]
+    assert new == source | {"name": f"Hair of {source['name']}", "mask": True}
+    np.testing.assert_array_equal(pixels(gimp, "mask-layer", 4)[..., :3], astronaut)
+    np.testing.assert_array_equal(pixels(gimp, "mask-flat", 3), astronaut)
+    raw = find_hair(Photo(astronaut), session, refined=False).matte
+    assert np.abs(pixels(gimp, "mask-mask", 1) / 255 - raw).max() <= 1 / 255
+
+
+def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut, session):
+    first, second, source = calls["each"]["after"]
+    assert [first["name"], second["name"]] == ["Hair recolor (blue), person 1", "Hair recolor (blue), person 2"]
+    photo = Photo(two_people(astronaut))
+    everybodys = find_hair(photo, session)
+    people = find_people(photo, everybodys)
+    for number in (1, 2):
+        hair = people.hair_of(number, everybodys)
+        mask = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-mask.raw"), np.uint8).reshape(512, 1024)
+        layer = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-layer.raw"), np.uint8).reshape(512, 1024, 4)
+        assert np.abs(mask / 255 - hair.matte).max() <= 1 / 255
+        assert np.abs(layer[..., :3].astype(int) - recolor_photo(photo, hair, find_shade("blue").rgb)).max() <= 1
+
+
 @pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16"])
 def test_other_precisions(gimp, calls, precision, session):
     assert calls[precision]["status"] == "success", calls[precision]
@@ -416,6 +537,7 @@ def test_strength_zero_loses_nothing(gimp, calls, precision):
         ("gray", "Image → Mode → RGB"),
         ("indexed", "Image → Mode → RGB"),
         ("locked", "unlock its pixels"),
+        ("huge", "This layer of 200000 × 200000 pixels needs about"),
         ("empty", "is empty"),
         ("no hair", "No hair was found"),
         ("no color", "no color is given"),
@@ -456,6 +578,38 @@ def test_it_works_again_after_the_repair_and_leaves_no_files(calls):
     assert calls["left over"] == []
 
 
+def documented_calls():
+    """The shell commands in the README's section on scripting."""
+    section = (harness.REPOSITORY / "README.md").read_text().split("### Scripting")[1].split("\n##")[0]
+    return re.findall(r"```sh\n(.*?)```", section, flags=re.S)
+
+
+def test_documented_batch_calls_do_what_they_say(gimp, calls):
+    """The very commands of the README, in Python-Fu and Script-Fu, for both procedures."""
+    commands = documented_calls()
+    assert len(commands) == 4
+    for command in commands:
+        harness.run(gimp, ["sh", "-c", f"cd '{gimp.home}' && {command}"])
+    found = harness.run_script(
+        gimp,
+        SHARED
+        + """
+for name in ("copper", "blue", "selected", "selected-best"):
+    image = load(f"{HOME}/{name}.xcf")
+    RESULT[name] = [describe(image), Gimp.Selection.is_empty(image)]
+    dump(image.get_selection(), "Y float", f"{HOME}/documented-{name}.raw")
+""",
+    )
+    for name in ("copper", "blue"):
+        layers, no_selection = found[name]
+        assert [layer["name"] for layer in layers][0] == f"Hair recolor ({name})" and len(layers) == 2 and no_selection
+    for name in ("selected", "selected-best"):
+        layers, no_selection = found[name]
+        assert len(layers) == 1 and not no_selection
+    fast, best = (pixels(gimp, f"documented-{name}", 1, np.float32) for name in ("selected", "selected-best"))
+    assert fast[60, 230] > 0.9 and fast.mean() < 0.1 and 0 < np.abs(fast - best).mean() < 0.01
+
+
 class Remote:
     """Runs scripts inside a GIMP that shows its window, where undo and cancel can be pressed."""
 
@@ -484,39 +638,55 @@ class Remote:
         return self.answer()
 
 
-def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
-    """From the menu search to the result in a real window; one undo takes it back; Cancel stops the work."""
+@contextmanager
+def open_portrait(gimp, *arguments):
+    """GIMP's window with the portrait in it, a `Remote`, and the window's number."""
     (gimp.on_host(gimp.home) / "serve.py").write_text(SHARED + f"\nserve({str(gimp.home / 'remote')!r})\n")
     remote = Remote(gimp)
-    arguments = ["--batch-interpreter=python-fu-eval", "-b", f"exec(open({str(gimp.home / 'serve.py')!r}).read())"]
-    shots = ARTIFACTS / f"gimp-{gimp.series}"
-    with harness.open_window(gimp, [*arguments, str(gimp.home / "portrait.png")]) as window:
+    load = f"exec(open({str(gimp.home / 'serve.py')!r}).read())"
+    more = ["--batch-interpreter=python-fu-eval", "-b", load, str(gimp.home / "portrait.png")]
+    with harness.open_window(gimp, [*arguments, *more]) as window:
         number = window.wait_for("portrait.*imported")
         window.xdo("windowsize", "--sync", number, "1400", "850")
         time.sleep(2)
         window.xdo("windowactivate", "--sync", number)
         window.xdo("mousemove", "5", "890")
+        yield window, remote, number
+
+
+def open_dialog(window, number, entry="Recolor", title="Recolor Hair"):
+    window.xdo("windowactivate", "--sync", number)
+    window.key("slash")
+    time.sleep(1)
+    window.xdo("type", entry)
+    time.sleep(1.5)
+    window.key("Return")
+    window.wait_for(title)
+    time.sleep(1)
+
+
+def wait_until(condition, what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_interactive_run_and_undo(gimp, calls, astronaut, hair):
+    """From the menu search to the result in a real window, for both entries; one undo takes it back."""
+    shots = ARTIFACTS / f"gimp-{gimp.series}"
+    with open_portrait(gimp) as (window, remote, number):
         window.key("ctrl+shift+j")  # the whole image in the window, for the pictures
         before = remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]
         assert len(before) == 1
-
-        def open_dialog():
-            window.xdo("windowactivate", "--sync", number)
-            window.key("slash")
-            time.sleep(1)
-            window.xdo("type", "Recolor")
-            time.sleep(1.5)
-            window.key("Return")
-            window.wait_for("Recolor Hair")
-            time.sleep(1)
-
-        open_dialog()
+        open_dialog(window, number)
+        time.sleep(4)  # the worker starts, and the preview comes
         window.screenshot(shots / "dialog.png")
         window.key("Escape")
         window.wait_until_gone("Recolor Hair")
         assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == before
 
-        open_dialog()
+        open_dialog(window, number)
         window.key("alt+a", "Down", "alt+o")  # the shade after copper
         window.wait_until_gone("Recolor Hair")
         deadline = time.monotonic() + 60
@@ -552,26 +722,229 @@ def test_interactive_run_undo_and_cancel(gimp, calls, astronaut):
         )
         assert again["layers"][0]["name"] == "Hair recolor (strawberry-blond)", again
 
-        # A large layer, and GIMP's own Cancel button beside the progress bar at the bottom of the window.
-        large = remote.call(
-            "image = Gimp.get_images()[0]; layers = image.get_layers(); image.remove_layer(layers[0])\n"
-            "image.scale(7000, 7000); RESULT['layers'] = describe(image)"
-        )["layers"]
-        open_dialog()
+        # The second menu entry: its dialog shows the mask, and its result is the image's selection.
+        remote.call("image = Gimp.get_images()[0]; image.remove_layer(image.get_layers()[0])")
+        open_dialog(window, number, "Select Hair", "Select Hair")
+        time.sleep(4)
+        window.screenshot(shots / "select-hair.png")
         window.key("alt+o")
-        log = gimp.on_host(gimp.home / ".cache/hair-recolor/worker/worker.log")
-        exchange = gimp.on_host(gimp.home / ".cache/hair-recolor/worker")
-        deadline = time.monotonic() + 60
-        while len(list(exchange.glob("exchange-*"))) < 2:  # the mask is there: the worker recolors now
-            assert time.monotonic() < deadline, "the worker did not start"
-            time.sleep(0.05)
-        window.screenshot(shots / "progress.png")
-        window.xdo("mousemove", "1118", "852", "click", "1")
-        pressed = time.monotonic()
-        while "client gone" not in log.read_text() or list(exchange.glob("exchange-*")):
-            assert time.monotonic() < pressed + 5, "Cancel did not stop the worker"
-            time.sleep(0.05)
-        assert remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"] == large
+        empty = "RESULT['empty'] = Gimp.Selection.is_empty(Gimp.get_images()[0])"
+        wait_until(lambda: not remote.call(empty)["empty"], "nothing was selected")
+        remote.call(f"dump(Gimp.get_images()[0].get_selection(), 'Y float', {str(gimp.home / 'window.raw')!r})")
+        assert np.abs(pixels(gimp, "window", 1, np.float32) - hair.matte).max() <= 1.5 / 255
+        time.sleep(1)
+        window.screenshot(shots / "selected.png")
+        window.xdo("windowactivate", "--sync", number)
+        window.key("ctrl+z")
+        wait_until(lambda: remote.call(empty)["empty"], "one undo did not take the selection back")
+
+
+PREVIEW = """
+import sys, time
+plugin = {plugin!r}
+sys.path.insert(0, plugin)
+import gi
+gi.require_version("GimpUi", "3.0")
+from gi.repository import GimpUi, GLib
+import dialog, wishes, worker_client
+
+GimpUi.init("preview")
+procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
+
+def show(name, image, layer, **settings):
+    config = procedure.create_config()
+    known = worker_client.load_settings(plugin)
+    window, preview = dialog.make_dialog(procedure, config, True, image, layer, known)
+    window.show()
+    for setting, value in settings.items():
+        config.set_property(setting.replace("_", "-"), value)
+    try:
+        wanted = wishes.preview_wishes(config)
+    except wishes.Problem:
+        wanted = None
+    deadline = time.monotonic() + 60
+    while wanted is not None and preview.answered != wanted:
+        assert time.monotonic() < deadline, preview.words.get_text()
+        GLib.MainContext.default().iteration(False)
+        time.sleep(0.002)
+    if name == "plain":
+        with open("{home}/small.raw", "wb") as file:
+            file.write(preview.pixels)
+    if preview.after:
+        assert preview.after.get_rowstride() == preview.after.get_n_channels() * preview.size[0]
+        with open(f"{home}/preview-{{name}}.raw", "wb") as file:
+            file.write(preview.after.get_pixels())
+    RESULT[name] = [preview.words.get_text(), preview.size, preview.after and preview.after.get_n_channels()]
+    preview.close()
+    window.destroy()
+    while GLib.MainContext.default().iteration(False):
+        pass
+
+image = Gimp.get_images()[0]
+layer = image.get_layers()[0]
+show("plain", image, layer, shade="blue")
+show("half", image, layer, shade="blue", strength=0.5, tips="copper")
+show("color", image, layer, shade="blue", output="color")
+show("raw", image, layer, output="mask", refine=False)
+show("texture", image, layer, output="selection", method="texture", step=9)
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 230, 512)
+show("selection", image, layer, shade="blue")
+show("unlimited", image, layer, shade="blue", limit_to_selection=False)
+Gimp.Selection.none(image)
+show("custom", image, layer, shade="custom")
+show("no photo", image, layer, shade="photo")
+show("photo", image, layer, shade="photo", photo=Gio.File.new_for_path("{home}/no such.png"))
+blank = Gimp.Image.new(4000, 10, Gimp.ImageBaseType.RGB)
+white = Gimp.Layer.new(blank, "white", 4000, 10, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+blank.insert_layer(white, None, 0)
+white.fill(Gimp.FillType.WHITE)
+show("no hair", blank, white)
+blank.delete()
+"""
+
+
+def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, session):
+    """The dialog's own preview, in a window, on the layer at preview size; and its one sentence where there is none."""
+    plugin = gimp.profile / "plug-ins/hair_recolor"
+    with open_portrait(gimp) as (window, remote, number):
+        found = remote.call(PREVIEW.format(plugin=str(plugin), home=str(gimp.home)))
+    side = found["plain"][1][0]
+    assert all(found[name][1] == [side, side] for name in ("plain", "half", "selection")) and 400 <= side <= 640
+    words = {name: said[0] for name, said in found.items() if said[0]}
+    assert set(words) == {"no photo", "photo", "no hair"}
+    assert "choose its file" in words["no photo"] and "no such.png does not exist" in words["photo"]
+    assert "No hair was found" in words["no hair"]
+
+    def shown(name):
+        channels = found[name][2]
+        return pixels(gimp, f"preview-{name}", channels, side=side)[..., :3]
+
+    photo = Photo(np.ascontiguousarray(read_small(gimp, side)))
+    hair = find_hair(photo, session)
+    exact = Photo(to_float(photo.rgb))  # by the formulas, not by the table of colors that whole layers go through
+    blue = from_float(recolor_photo(exact, hair, find_shade("blue").rgb), np.uint8)
+    inside = np.zeros((side, side), np.float32)
+    inside[:, : round(230 / 512 * side)] = 1
+
+    def assert_shown(name, expected, columns=slice(None)):
+        assert np.abs(shown(name).astype(int) - expected)[:, columns].max() <= 1, name
+
+    copper = from_float(recolor_photo(exact, hair, parse_hex("#b5592b")), np.uint8)
+    assert_shown("custom", blend(photo.rgb, copper, hair.matte))
+    assert_shown("plain", blend(photo.rgb, blue, hair.matte))
+    np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
+    assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
+    half = recolor_photo(exact, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
+    half = from_float(half, np.uint8)
+    assert_shown("half", blend(photo.rgb, half, hair.matte))
+    limited = blend(photo.rgb, blue, hair.matte * inside)
+    edge = abs(np.arange(side) - 230 / 512 * side) < 3
+    assert_shown("selection", limited, ~edge)
+    raw = find_hair(photo, session, refined=False).matte
+    np.testing.assert_array_equal(shown("raw")[..., 0], np.rint(raw * 255))
+    texture = find_hair(photo, open_session(choose_card(engine="texture"), "cpu"), step=9).matte
+    np.testing.assert_array_equal(shown("texture")[..., 1], np.rint(texture * 255))
+
+
+def read_small(gimp, side):
+    """The layer at preview size, as the dialog had it."""
+    return np.fromfile(gimp.on_host(gimp.home / "small.raw"), np.uint8).reshape(side, side, 4)[..., :3]
+
+
+STAGES = ("starting", "reading", "looking", "recoloring", "writing")
+
+
+def test_cancel_at_every_stage_and_changes_during_the_run(gimp, calls):
+    """GIMP's own Cancel button, the layer removed and the image closed, each while the plug-in is known to be busy."""
+    exchange = gimp.on_host(gimp.home / ".cache/hair-recolor/worker")
+    settings = gimp.on_host(gimp.profile / "plug-ins/hair_recolor/settings.json")
+    usual, plugin = settings.read_text(), "plug-ins/hair_recolor/hair_recolor.py"
+    slow = gimp.home / "slow python"
+    gimp.on_host(slow).write_text("#!/bin/sh\nsleep 600\n")
+    gimp.on_host(slow).chmod(0o755)
+    side = 6000
+    with open_portrait(gimp, "--console-messages") as (window, remote, number):
+        open_dialog(window, number)
+        window.key("alt+o")
+        wait_until(lambda: len(describe(remote)) == 2, "no layer was added")
+        remote.call(
+            f"image = Gimp.get_images()[0]; image.remove_layer(image.get_layers()[0])\nimage.scale({side}, {side})"
+        )
+        before = describe(remote)
+
+        def at_stage(stage):
+            """Whether the run that is going on is there now."""
+            sizes = sorted(path.stat().st_size for path in exchange.glob("exchange-*"))
+            n = side * side
+            if stage == "starting":
+                return bool(harness.processes(gimp, str(slow)))
+            if stage == "reading":
+                return len(sizes) == 1 and 0 < sizes[0] < 4 * n
+            if stage == "looking":
+                return sizes == [4 * n]
+            reads = any(harness.reads(process, "exchange-") for process in harness.processes(gimp, plugin))
+            return len(sizes) == 3 and reads == (stage == "writing")
+
+        def repeat_until(stage):
+            """Run the filter again with the same values, and hold it at the stage."""
+            wait_until(lambda: not harness.processes(gimp, plugin), "the plug-in still runs")
+            window.xdo("windowactivate", "--sync", number)
+            window.xdo("key", "ctrl+f")
+            wait_until(lambda: at_stage(stage), f"the run never was {stage}")
+            (process,) = harness.processes(gimp, plugin)
+            os.kill(process, signal.SIGSTOP)
+            return process
+
+        for stage in STAGES:
+            if stage == "starting":
+                for worker in harness.processes(gimp, "hairmask_core"):
+                    os.kill(worker, signal.SIGKILL)
+                settings.write_text(json.dumps(json.loads(usual) | {"python": str(slow)}))
+            remote.call("Gimp.get_images()[0].clean_all()")
+            process = repeat_until(stage)
+            if stage == "recoloring":
+                window.screenshot(ARTIFACTS / f"gimp-{gimp.series}" / "progress.png")
+            window.xdo("mousemove", "1118", "852", "click", "1")
+            wait_until(lambda: process not in harness.processes(gimp, plugin), f"Cancel did not end it while {stage}")
+            wait_until(
+                lambda: not list(exchange.glob("exchange-*")), f"files were left of a run cancelled while {stage}", 5
+            )
+            after = remote.call(
+                "image = Gimp.get_images()[0]; RESULT['layers'], RESULT['dirty'] = describe(image), image.is_dirty()"
+            )
+            assert after == {"layers": before, "dirty": False}, stage
+            if stage == "starting":
+                for starting in harness.processes(gimp, str(slow)):
+                    os.kill(starting, signal.SIGKILL)
+                settings.write_text(usual)
+
+        log = gimp.on_host(gimp.home / "window.log")
+        process = repeat_until("looking")
+        remote.call("image = Gimp.get_images()[0]; image.remove_layer(image.get_layers()[0])")
+        os.kill(process, signal.SIGCONT)
+        wait_until(
+            lambda: "The layer was removed while its hair was looked for: undo that" in log.read_text(), "no word", 60
+        )
+        wait_until(lambda: not list(exchange.glob("exchange-*")), "files were left", 5)
+        assert describe(remote) == []
+        window.xdo("windowactivate", "--sync", number)
+        window.key("ctrl+z")
+        wait_until(lambda: describe(remote) == before, "the layer did not come back")
+
+        process = repeat_until("looking")
+        remote.call(
+            "for number in range(1, 9):\n    if Gimp.Display.id_is_valid(number):\n        Gimp.Display.get_by_id(number).delete()"
+        )
+        os.kill(process, signal.SIGCONT)
+        wait_until(lambda: not harness.processes(gimp, plugin), "the plug-in still runs", 60)
+        wait_until(lambda: not list(exchange.glob("exchange-*")), "files were left", 5)
+        window.screenshot(ARTIFACTS / f"gimp-{gimp.series}" / "closed.png")
+        assert remote.call("RESULT['images'] = len(Gimp.get_images())")["images"] == 0
+        shutil.copy(log, ARTIFACTS / f"gimp-{gimp.series}" / "window.log")
+
+
+def describe(remote):
+    return remote.call("RESULT['layers'] = describe(Gimp.get_images()[0])")["layers"]
 
 
 # The installation itself, once more; the last test takes it away.

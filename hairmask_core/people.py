@@ -1,0 +1,168 @@
+"""The hair of several people in one photo -> whose hair each pixel is, so that each can get a color of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .image import Photo, from_float, make_proxy, strips
+from .pipeline import Hair, sample, sampling_step
+from .recolor import HairTone, measure_tone
+
+MOST = 8  # people told apart in one photo; of more, the smallest heads count to their neighbors
+WORKING_SIDE = 384  # pixels of the photo's long side, where it is decided whose hair is whose
+HAIR = 0.5  # probability from which a pixel counts as hair there
+DIP = 0.15  # depth of a dip in the outline between two crowns, by their distance, from which they are two heads
+APART = 0.3  # distance between two crowns at least, by the square root of the hair's area: curls and partings dip too
+UNSURE = 0.15  # of the crowns' distance: so near to the dip, the photo's own edges decide
+SCRAP = 0.3  # of a head's hair: a piece with less, and nearer than the head is large, belongs to it
+SPECK = 0.01  # of the largest head's hair: a piece with less is no head, wherever it is
+
+
+@dataclass(frozen=True)
+class People:
+    """Whose hair it is. labels: (H, W) uint8, the person whom a pixel would belong to, 1 … n from left to right, on
+    every pixel. tones: of each one's hair, n of them."""
+
+    labels: np.ndarray
+    tones: tuple[HairTone, ...]
+
+    def hair_of(self, number: int, everybodys: Hair) -> Hair:
+        """The hair of person `number`, 1 … n, out of everybody's. All people's mattes sum to the whole matte."""
+        return Hair(
+            np.where(self.labels == number, everybodys.matte, np.float32(0)), self.tones[number - 1], everybodys.share
+        )
+
+
+def find_people(
+    photo: Photo, hair: Hair, most: int = MOST, report: Callable[[float], None] = lambda fraction: None
+) -> People:
+    """Tell the heads of hair in a photo apart.
+
+    most: heads told apart at most, 1 … 255. report: called with the fraction done, 0…1; may raise to stop. Where there is one head, or no hair, everything belongs to person 1.
+
+    Method: pieces of hair that do not touch are heads of their own, but for small ones near a large one (strands, a
+    ponytail). Heads that touch have a crown each, with a dip in the hair's outline between them; along the dip the
+    border is that of a watershed (Meyer 1992) on the photo's hair. So heads are taken to be upright, side by side.
+    """
+    scale = WORKING_SIDE / max(photo.width, photo.height)
+    size = tuple(max(1, round(side * min(1.0, scale))) for side in (photo.width, photo.height))
+    p = cv2.resize(hair.matte, size, interpolation=cv2.INTER_AREA)
+    labels = spread(find_heads(p >= HAIR, most), p, make_proxy(photo, size))
+    labels = enlarge_labels(labels, photo.width, photo.height, report)
+    rgb, matte = sample(photo, hair.matte)
+    step = sampling_step(hair.matte.size)
+    whose = labels[::step, ::step]
+    tones = (measure_tone(rgb, matte * (whose == number)) for number in range(1, int(labels.max()) + 1))
+    return People(labels, tuple(tones))
+
+
+def find_heads(hair: np.ndarray, most: int = MOST) -> np.ndarray:
+    """Sure pixels of each head: (h, w) int32, 1 … n from left to right, 0 where it is unsure or no hair.
+
+    hair: (h, w) bool, at working scale.
+    """
+    count, pieces = cv2.connectedComponents(hair.astype(np.uint8), connectivity=8)
+    sizes = np.bincount(pieces.ravel(), minlength=count)
+    largest = sizes[1:].max(initial=0)
+    parts = [part for n in range(1, count) if sizes[n] > SPECK * largest for part in split(pieces == n)]
+    heads = gather(sorted(parts, key=np.count_nonzero, reverse=True), most)
+    heads.sort(key=lambda head: np.nonzero(head)[1].mean())
+    found = np.zeros(hair.shape, np.int32)
+    for number, head in enumerate(heads, 1):
+        found[head] = number
+    return found
+
+
+def split(piece: np.ndarray) -> list[np.ndarray]:
+    """A connected piece of hair as one head, or as several where its outline dips between their crowns.
+
+    piece: (h, w) bool. Returns such arrays; near the dips, pixels may be in none of them.
+    """
+    columns = np.flatnonzero(piece.any(axis=0))
+    top = piece[:, columns].argmax(axis=0)  # the outline as seen from above
+    highest_left, highest_right = np.minimum.accumulate(top), np.minimum.accumulate(top[::-1])[::-1]
+    depth = top - np.maximum(highest_left, highest_right)
+    dip = int(depth.argmax())
+    if depth[dip] == 0:
+        return [piece]
+    left = dip - int(top[dip::-1].argmin())  # the crowns
+    right = dip + int(top[dip:].argmin())
+    if depth[dip] < DIP * (right - left) or right - left < APART * np.count_nonzero(piece) ** 0.5:
+        return [piece]
+    x, unsure = np.arange(piece.shape[1]) - columns[dip], UNSURE * (right - left)
+    sides = [piece & (x < -unsure), piece & (x > unsure)]
+    return [part for side in sides if side.any() for part in split(side)]
+
+
+def gather(parts: list[np.ndarray], most: int) -> list[np.ndarray]:
+    """The heads that parts of hair make up: each small part joins a large one near it.
+
+    parts: (h, w) bool arrays, the largest first. Returns `most` such arrays at most, also the largest first.
+    """
+    heads, cores = [], []
+    for part in parts:
+        size = np.count_nonzero(part)
+        gaps = [cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 3)[part].min() for core in cores]
+        near = [
+            i
+            for i, core in enumerate(cores)
+            if size < SCRAP * np.count_nonzero(core) and gaps[i] < np.count_nonzero(core) ** 0.5
+        ]
+        if len(heads) == most:
+            near = range(len(heads))
+        if near:
+            nearest = min(near, key=lambda i: gaps[i])
+            heads[nearest] = heads[nearest] | part
+        else:
+            heads.append(part)
+            cores.append(part)
+    return heads
+
+
+def spread(heads: np.ndarray, p: np.ndarray, proxy: np.ndarray) -> np.ndarray:
+    """The heads grown over the whole picture: (h, w) uint8, 1 … n; in hair along its edges, else to the nearest.
+
+    heads: see `find_heads`. p: (h, w) float32 hair probability. proxy: (h, w, 3) float32 RGB; both 0…1.
+    """
+    if heads.max() < 2:
+        return np.ones(heads.shape, np.uint8)
+    grown = cv2.watershed(from_float(proxy * p[..., None], np.uint8), heads.copy())
+    owned = (grown > 0) & (p >= HAIR)  # a watershed leaves lines between the heads, and the picture's rim
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~owned).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner = np.zeros(int(nearest.max()) + 1, np.uint8)
+    owner[nearest[owned]] = grown[owned]
+    return owner[nearest]
+
+
+def enlarge_labels(
+    labels: np.ndarray, width: int, height: int, report: Callable[[float], None] = lambda fraction: None
+) -> np.ndarray:
+    """Labels at the photo's size, with smooth borders: each pixel gets the label that is strongest there.
+
+    labels: (h, w) uint8, 1 … n. Returns (height, width) uint8.
+    """
+    count = int(labels.max())
+    out = np.ones((height, width), np.uint8)
+    if count < 2:
+        return out
+    h, w = labels.shape
+    shares = [cv2.GaussianBlur((labels == number).astype(np.float32), (0, 0), 1) for number in range(1, count + 1)]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for rows in strips(height, width):
+        # Where the middle of a pixel of the photo lies in the small map.
+        place = np.array([[w / width, 0, w / width / 2 - 0.5], [0, h / height, (rows.start + 0.5) * h / height - 0.5]])
+        size = (width, rows.stop - rows.start)
+        best = cv2.warpAffine(shares[0], place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        for number, share in enumerate(shares[1:], 2):
+            here = cv2.warpAffine(share, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            stronger = here > best
+            out[rows][stronger] = number
+            np.maximum(best, here, out=best)
+        report(rows.stop / height)
+    return out
