@@ -97,7 +97,7 @@ def home(people):
 def test_it_says_what_it_did_and_what_to_do_next(home):
     said = (home / "said.txt").read_text()
     assert f"Hair Recolor {__version__}" in said and "It works: the network runs on" in said
-    assert "Filters > Hair > Recolor…" in said and said.count("Plug-in: ") == 2
+    assert "Filters > Hair > Recolor…" in said and said.count("Plug-in: ") == 3
 
 
 @pytest.mark.parametrize("version", ["3.0", "3.2"])
