@@ -39,20 +39,23 @@ def put_plugin(record, gimp, python):
     if gimp.plugin.is_symlink():
         gimp.plugin.unlink()
     gimp.plugin.mkdir(exist_ok=True)
-    files = {path.name: path.read_bytes() for path in PLUGIN_SOURCE.glob("*.py")}
+    sources = [*PLUGIN_SOURCE.glob("*.py"), *PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo")]
+    files = {path.relative_to(PLUGIN_SOURCE).as_posix(): path.read_bytes() for path in sources}
     files["shades.json"] = (SOURCE / "hairmask_core" / "shades.json").read_bytes()
     files["models.json"] = json.dumps(read_models(), indent=1).encode()
     files["settings.json"] = make_settings(python)
     for name, content in files.items():
         replace_file(gimp.plugin / name, content, executable=name == f"{PLUGIN}.py")
-    for path in gimp.plugin.iterdir():
-        if path.name not in files:
+    for path in sorted(gimp.plugin.rglob("*"), reverse=True):  # a folder's contents before the folder
+        name = path.relative_to(gimp.plugin).as_posix()
+        if not any(file == name or file.startswith(f"{name}/") for file in files):
             remove(path)
 
 
 def replace_file(path, content, executable):
     """Write a file so that it is either the old or the new one, whatever happens on the way."""
     part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         part.write_bytes(content)
         part.chmod(0o755 if executable else 0o644)  # GIMP passes over plug-ins that are not executable
