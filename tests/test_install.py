@@ -14,6 +14,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pins import read_pins
@@ -730,6 +731,22 @@ def test_plug_in_files_change_as_a_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         plugin.replace_file(tmp_path / "file", b"new", executable=False)
     assert tree(tmp_path) == {Path("file"): b"old"}
+
+
+def test_an_update_takes_away_what_the_new_version_has_no_more(tmp_path):
+    kept, one = record.Record(tmp_path / "data"), SimpleNamespace(plugin=tmp_path / "plug-ins/hair_recolor")
+    plugin.put_plugin(kept, one, "python")
+    fresh = tree(one.plugin)
+    for stale in (
+        "old.py",
+        "locale/tlh/LC_MESSAGES/hair-recolor.mo",
+        "locale/de/LC_MESSAGES/old.mo",
+        "old/__pycache__/a",
+    ):
+        (one.plugin / stale).parent.mkdir(parents=True, exist_ok=True)
+        (one.plugin / stale).write_bytes(b"")
+    plugin.put_plugin(kept, one, "python")
+    assert tree(one.plugin) == fresh and Path("locale/ko/LC_MESSAGES/hair-recolor.mo") in fresh
 
 
 def test_a_gimp_whose_folder_refuses_does_not_stop_the_others(tmp_path):

@@ -4,16 +4,13 @@ import ast
 import gettext
 import re
 import string
-import sys
 from collections import Counter
 from pathlib import Path
 
+import catalogs
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "gimp_plugin"))
-import catalogs  # noqa: E402
-
 LANGUAGES = sorted(path.name for path in catalogs.LOCALE.iterdir() if path.is_dir())
 ENGLISH = [message.id for message in catalogs.gather() if message.id]
 SAME = {"de": {"_OK"}, "ko": set()}  # what is said as in English
