@@ -5,4 +5,4 @@ A photo goes through `image` (decode) -> `looks` (where hair is, and how probabl
 `worker` serves it to GIMP, `cli` to the shell.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -255,7 +255,8 @@ class Desk:
                 to_photo(rgba), found.hair, report=lambda done: report(0.0, "Telling people apart")
             )
             self._forget()
-        tips, picture, people = wish["tips"].rgb if wish["tips"] else None, rgba.copy(), 0
+        tips, people = wish["tips"].rgb if wish["tips"] else None, 0
+        picture = rgba.copy() if wish["output"] in ("picture", "lch picture") else None
         expected = len(found.people.tones) if wish["people"] == "each" else 1
 
         def part(done: float, text: str = "Recoloring") -> None:
@@ -274,7 +275,7 @@ class Desk:
                 only_color = wish["output"] == "lch picture"
                 show(picture, rgba, hair, matte, wanted, found.positions.get(number), only_color)
             people += 1
-        if wish["output"] in ("picture", "lch picture"):
+        if picture is not None:
             write_pixels(wish["layer_out"][0], picture.nbytes, [picture])
         return people
 

@@ -10,7 +10,7 @@ from hairmask_core.checks import FAILED, NOTE, OK, Check, all_well, format_check
 
 from .environment import core_checks, is_complete, versions_clash
 from .gimp import ask_gimp, why_invisible
-from .places import PLUGIN, data_folder, find_gimps, kinds
+from .places import data_folder, find_gimps, kinds
 from .plugin import load_client
 from .record import NAME
 from .system import installer_command
@@ -49,7 +49,10 @@ def check_gimps(gimps):
         remedy = "Install GIMP 3, start it once, then run the installer again. Until then there is the command line."
         yield Check(FAILED, "GIMP", "no GIMP 3 that can be started was found", remedy)
     for gimp in gimps:
-        if not gimp.program:
+        if gimp.is_old:
+            yield Check(NOTE, str(gimp), "it shows the filter only where it has Python-Fu, and cannot be asked here")
+            yield check_files(gimp)
+        elif not gimp.program:
             yield Check(
                 NOTE, str(gimp), f"no program for the settings in {gimp.settings}: a GIMP that is gone, or an AppImage"
             )
@@ -67,7 +70,7 @@ def check_files(gimp):
     name = f"Plug-in for {gimp}"
     client = load_client()
     try:
-        if not (gimp.plugin / f"{PLUGIN}.py").exists():
+        if not gimp.entry.exists():
             return Check(FAILED, name, f"it is not in {gimp.plugin.parent}", INSTALL)
         settings = client.load_settings(gimp.plugin)
     except client.WorkerError as error:

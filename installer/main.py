@@ -75,7 +75,7 @@ def install(system):
     print("Checking …", flush=True)
     python = kinds(system)[0].python
     print(f"It works: the network runs on {self_check(python)}.")
-    missing += look_from_gimp(gimp for gimp in gimps if gimp.plugin.is_dir())
+    missing += look_from_gimp(gimp for gimp in gimps if gimp.plugin.is_dir() and not gimp.is_old)
     if missing:
         raise InstallError("\n".join(missing))
     hairmask = python.parent / ("hairmask.exe" if os.name == "nt" else "hairmask")
@@ -183,8 +183,9 @@ def uninstall(system):
         return 0
     stop_workers(kinds(system))
     for kind in kinds(system):
-        for path in kind.settings.glob(LAST_VALUES):
-            remove(path)
+        for pattern in LAST_VALUES:
+            for path in kind.settings.glob(pattern):
+                remove(path)
     left = remove_all(folder)
     if left:
         raise InstallError("\n".join(left))

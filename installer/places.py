@@ -11,6 +11,7 @@ from pathlib import Path
 from .system import run_quietly
 
 PLUGIN = "hair_recolor"
+OLD_SERIES, OLD_PLUGIN = "2.10", "hair_recolor_gimp2"
 FLATPAK_GIMP = "org.gimp.GIMP"
 CONSOLE_NAME = re.compile(r"gimp(-console)?(-\d+(\.\d+)?)?(\.exe)?")  # whatever GIMP's next release is called
 VERSION_SECONDS = 60
@@ -61,7 +62,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Gimp:
-    """One GIMP 3, or the settings folder of one whose program was not found.
+    """One GIMP, or the settings folder of one whose program was not found or, for GIMP 2.10, not looked for.
 
     settings: its folder, which GIMP makes at its first start. program: starts it without a window; "" if not found.
     version: "3.2.6"; "" if the program was not found.
@@ -73,8 +74,18 @@ class Gimp:
     version: str = ""
 
     @property
+    def is_old(self):
+        return self.settings.name == OLD_SERIES
+
+    @property
+    def entry(self):
+        """The plug-in's own file, which GIMP starts; the folder around it has its name."""
+        name = OLD_PLUGIN if self.is_old else PLUGIN
+        return self.settings / "plug-ins" / name / f"{name}.py"
+
+    @property
     def plugin(self):
-        return self.settings / "plug-ins" / PLUGIN
+        return self.entry.parent
 
     def __str__(self):
         return f"GIMP {self.version or self.settings.name}{self.kind.name and f' ({self.kind.name})'}"
@@ -175,7 +186,8 @@ def _programs_in(folders):
 
 
 def find_gimps(system):
-    """Every GIMP 3 of this user: those that have a settings folder, and those that will make one at their first start."""
+    """Every GIMP of this user: those that have a settings folder, and GIMP 3 also where it will make one at its first
+    start. Not GIMP 2.10 in Debian's packages, which has no Python-Fu: without a settings folder nobody uses it."""
     gimps = []
     for kind in kinds(system):
         found = {folder: Gimp(kind, folder) for folder in kind.settings.glob("3.*") if folder.is_dir()}
@@ -187,6 +199,9 @@ def find_gimps(system):
                 if not gimp.program:
                     found[folder] = replace(gimp, program=program, version=version)
         gimps += [found[folder] for folder in sorted(found)]
+        old = kind.settings / OLD_SERIES
+        if old.is_dir() and not kind.sandbox:
+            gimps.append(Gimp(kind, old))
     return gimps
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from hairmask_core import __version__
 
-from .places import PLUGIN
+from .places import OLD_PLUGIN, PLUGIN
 from .record import remove
 from .system import SOURCE, InstallError, installer_command
 
 PLUGIN_SOURCE = SOURCE / "gimp_plugin" / PLUGIN
-LAST_VALUES = "3.*/plug-in-settings/*python-fu-hair-recolor*"  # and presets, which GIMP keeps of every filter
+OLD_PLUGIN_SOURCE = SOURCE / "gimp_plugin" / "gimp2"
+SHARED_WITH_OLD = ("worker_client.py", "texts.py")
+# And presets, which GIMP keeps of every filter.
+LAST_VALUES = tuple(f"3.*/plug-in-settings/*python-fu-{name}*" for name in ("hair-recolor", "select-hair"))
 CHECK_SIDE = 64  # pixels
 CHECK_WISH = {  # see hairmask_core/protocol.py
     "shade": "copper",
@@ -39,13 +42,18 @@ def put_plugin(record, gimp, python):
     if gimp.plugin.is_symlink():
         gimp.plugin.unlink()
     gimp.plugin.mkdir(exist_ok=True)
-    sources = [*PLUGIN_SOURCE.glob("*.py"), *PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo")]
-    files = {path.relative_to(PLUGIN_SOURCE).as_posix(): path.read_bytes() for path in sources}
+    sources = list(PLUGIN_SOURCE.glob("*.py"))
+    if gimp.is_old:
+        sources = [OLD_PLUGIN_SOURCE / f"{OLD_PLUGIN}.py", *(PLUGIN_SOURCE / name for name in SHARED_WITH_OLD)]
+    files = {path.name: path.read_bytes() for path in sources}
+    if not gimp.is_old:
+        for path in PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo"):
+            files[path.relative_to(PLUGIN_SOURCE).as_posix()] = path.read_bytes()
     files["shades.json"] = (SOURCE / "hairmask_core" / "shades.json").read_bytes()
     files["models.json"] = json.dumps(read_models(), indent=1).encode()
     files["settings.json"] = make_settings(python)
     for name, content in files.items():
-        replace_file(gimp.plugin / name, content, executable=name == f"{PLUGIN}.py")
+        replace_file(gimp.plugin / name, content, executable=name == gimp.entry.name)
     for path in sorted(gimp.plugin.rglob("*"), reverse=True):  # a folder's contents before the folder
         name = path.relative_to(gimp.plugin).as_posix()
         if not any(file == name or file.startswith(f"{name}/") for file in files):

@@ -629,8 +629,11 @@ REQUEST = {
     "device": "cpu",
     "quality": "fast",
     "step": 2,
-    "layer_out": "exchange-2",
-    "mask_out": "exchange-3",
+    "refined": True,
+    "people": "together",
+    "output": "layer",
+    "layer_out": ["exchange-2"],
+    "mask_out": ["exchange-3"],
 }
 
 
@@ -648,7 +651,7 @@ def test_any_request_is_understood_or_refused(changes, less):
         assert ":" in str(error)
         return
     assert wish["width"] >= 1 and wish["height"] >= 1 and 0 <= wish["strength"] <= 1
-    for path in (wish["pixels"], wish["layer_out"], wish["mask_out"], *wish["limits"]):
+    for path in (wish["pixels"], *wish["layer_out"], *wish["mask_out"], *wish["limits"]):
         assert path.parent == directory
 
 

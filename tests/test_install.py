@@ -114,8 +114,16 @@ def test_plug_in_is_complete_and_executable(home, version):
     assert str(REPOSITORY / "install.py") in settings["repair"]
 
 
-def test_gimp_2_and_other_plug_ins_are_left_alone(home):
-    assert not list((home / ".config/GIMP/2.10/plug-ins").iterdir())
+def test_gimp_2_gets_its_own_plug_in(home):
+    folder = home / ".config/GIMP/2.10/plug-ins/hair_recolor_gimp2"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    expected = {"hair_recolor_gimp2.py", "worker_client.py", "texts.py", "shades.json", "models.json", "settings.json"}
+    assert {path.name for path in folder.iterdir()} == expected
+    assert os.access(folder / "hair_recolor_gimp2.py", os.X_OK)
+    assert Path(json.loads((folder / "settings.json").read_text())["python"]).exists()
+
+
+def test_other_plug_ins_are_left_alone(home):
     assert (home / ".config/GIMP/3.0/plug-ins/other/other.py").read_text() == "somebody else's"
 
 
@@ -547,6 +555,7 @@ def test_gimps_of_every_kind_on_linux(tmp_path, monkeypatch):
     assert found_in(tmp_path, where) == [
         ("", "home/.config/GIMP/3.0", ""),
         ("", "home/.config/GIMP/3.2", "bin/gimp-console"),  # of an unstable version, not started yet
+        ("", "home/.config/GIMP/2.10", ""),
         ("Flatpak", "home/.var/app/org.gimp.GIMP/config/GIMP/3.2", "gimp-console"),
         ("Snap", "home/snap/gimp/current/.config/GIMP/3.0", ""),
     ]
@@ -734,7 +743,8 @@ def test_plug_in_files_change_as_a_whole(tmp_path, monkeypatch):
 
 
 def test_an_update_takes_away_what_the_new_version_has_no_more(tmp_path):
-    kept, one = record.Record(tmp_path / "data"), SimpleNamespace(plugin=tmp_path / "plug-ins/hair_recolor")
+    folder, kept = tmp_path / "plug-ins/hair_recolor", record.Record(tmp_path / "data")
+    one = SimpleNamespace(plugin=folder, entry=folder / "hair_recolor.py", is_old=False)
     plugin.put_plugin(kept, one, "python")
     fresh = tree(one.plugin)
     for stale in (

@@ -112,7 +112,7 @@ def exchange_path(directory):
 
 
 def make_request(directory, size, transport, wish, limits):
-    """A whole request, and the paths of its files; none of these exist yet.
+    """A whole request, and the paths of its files: pixels, limits, masks, layers; none of these exist yet.
 
     size: width and height of the layer. transport: {"type", "mask_type"}, how pixels and masks travel. wish: the rest
     of the request, see hairmask_core/protocol.py. limits: how many masks limit the hair.
@@ -124,7 +124,7 @@ def make_request(directory, size, transport, wish, limits):
     pixels = exchange_path(directory)
     request = dict(names, pixels=os.path.basename(str(pixels)), type="recolor", width=size[0], height=size[1])
     request.update(wish, format=transport["type"], mask_format=transport["mask_type"])
-    return request, sum(files.values(), [pixels])
+    return request, [pixels] + files["limits"] + files["mask_out"] + files["layer_out"]
 
 
 def ask(settings, directory, request, on_progress, on_result, write_files=None):

@@ -129,6 +129,7 @@ def called(tmp_path_factory, scene):
     folder.mkdir()
     shutil.copy(SOURCE, plugin)  # as install.py puts it there
     shutil.copy(CLIENT, plugin)
+    shutil.copy(CLIENT.with_name("texts.py"), plugin)
     shutil.copy(REPOSITORY / "hairmask_core/shades.json", plugin)
     models = [{"name": choose_card().name, "label": "Best", "description": ""}]
     (plugin / "models.json").write_text(json.dumps(models))
