@@ -15,9 +15,9 @@ LANGUAGES = sorted(path.name for path in catalogs.LOCALE.iterdir() if path.is_di
 ENGLISH = [message.id for message in catalogs.gather() if message.id]
 SAME = {"de": {"_OK"}, "ko": set()}  # what is said as in English
 OF_GIMP = {  # letters of its own buttons, as GIMP's catalogs or, where these are incomplete, ours have them
-    "en": "ocrsl",
-    "de": "oczsg",
-    "ko": "ocrsl",
+    "en": "ocrslh",
+    "de": "oczsgh",
+    "ko": "ocrslh",
 }
 BUTTONS = {"_OK", "_Cancel", "_Reset", "_Save Settings", "_Load Saved Settings"}
 

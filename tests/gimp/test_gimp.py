@@ -647,7 +647,7 @@ def open_portrait(gimp, *arguments, language="C.UTF-8"):
     load = f"exec(open({str(gimp.home / 'serve.py')!r}).read())"
     more = ["--batch-interpreter=python-fu-eval", "-b", load, str(gimp.home / "portrait.png")]
     with harness.open_window(gimp, [*arguments, *more], language) as window:
-        number = window.wait_for("portrait.*GIMP")
+        number = window.wait_for("portrait")
         window.xdo("windowsize", "--sync", number, "1400", "850")
         time.sleep(2)
         window.xdo("windowactivate", "--sync", number)
@@ -859,7 +859,7 @@ sys.path.insert(0, plugin)
 import gi
 gi.require_version("GimpUi", "3.0")
 from gi.repository import GimpUi, Gtk
-import dialog, texts, worker_client
+import dialog, worker_client
 
 GimpUi.init("language")
 
@@ -912,7 +912,6 @@ def test_no_english_is_left_in_another_language(gimp, language, place):
     with open_portrait(gimp, language=f"{place}.UTF-8") as (window, remote, number):
         window.key("ctrl+shift+j")
         found = remote.call(DIALOG.format(plugin=plugin))
-        print(json.dumps(found, ensure_ascii=False, indent=1))
         for (name, said), title in zip(found.items(), TITLES[language]):
             assert said["title"] == title
             left = [text for text in said["words"] if text in english and catalog[text].string != text]
