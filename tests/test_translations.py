@@ -19,7 +19,7 @@ OF_GIMP = {  # letters of its own buttons, as GIMP's catalogs or, where these ar
     "de": "oczsgh",
     "ko": "ocrslh",
 }
-BUTTONS = {"_OK", "_Cancel", "_Reset", "_Save Settings", "_Load Saved Settings"}
+BUTTONS = {"_OK", "_Cancel", "_Reset", "_Save Settings", "_Load Saved Settings", "_Help"}
 
 
 def read(language):
