@@ -46,19 +46,24 @@ def put_plugin(record, gimp, python):
     if gimp.is_old:
         sources = [OLD_PLUGIN_SOURCE / f"{OLD_PLUGIN}.py", *(PLUGIN_SOURCE / name for name in SHARED_WITH_OLD)]
     files = {path.name: path.read_bytes() for path in sources}
+    if not gimp.is_old:
+        for path in PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo"):
+            files[path.relative_to(PLUGIN_SOURCE).as_posix()] = path.read_bytes()
     files["shades.json"] = (SOURCE / "hairmask_core" / "shades.json").read_bytes()
     files["models.json"] = json.dumps(read_models(), indent=1).encode()
     files["settings.json"] = make_settings(python)
     for name, content in files.items():
         replace_file(gimp.plugin / name, content, executable=name == gimp.entry.name)
-    for path in gimp.plugin.iterdir():
-        if path.name not in files:
+    for path in sorted(gimp.plugin.rglob("*"), reverse=True):  # a folder's contents before the folder
+        name = path.relative_to(gimp.plugin).as_posix()
+        if not any(file == name or file.startswith(f"{name}/") for file in files):
             remove(path)
 
 
 def replace_file(path, content, executable):
     """Write a file so that it is either the old or the new one, whatever happens on the way."""
     part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         part.write_bytes(content)
         part.chmod(0o755 if executable else 0o644)  # GIMP passes over plug-ins that are not executable

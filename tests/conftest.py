@@ -11,7 +11,9 @@ from PIL import Image
 from hairmask_core.models import choose_card
 from hairmask_core.session import open_session
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # models/training, behind the installed product
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.append(str(REPOSITORY))  # models/training, behind the installed product
+sys.path.append(str(REPOSITORY / "gimp_plugin"))  # catalogs.py
 
 
 @pytest.fixture(scope="session")

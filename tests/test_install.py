@@ -14,6 +14,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pins import read_pins
@@ -104,7 +105,9 @@ def test_it_says_what_it_did_and_what_to_do_next(home):
 def test_plug_in_is_complete_and_executable(home, version):
     folder = home / ".config/GIMP" / version / "plug-ins/hair_recolor"
     sources = {path.name for path in (REPOSITORY / "gimp_plugin/hair_recolor").glob("*.py")}
-    assert {p.name for p in folder.iterdir()} == sources | {"shades.json", "models.json", "settings.json"}
+    catalogs = {f"locale/{language}/LC_MESSAGES/hair-recolor.mo" for language in ("de", "ko")}
+    installed = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert installed == sources | catalogs | {"shades.json", "models.json", "settings.json"}
     assert os.access(folder / "hair_recolor.py", os.X_OK)
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["version"] == __version__ and Path(settings["python"]).exists()
@@ -738,6 +741,23 @@ def test_plug_in_files_change_as_a_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         plugin.replace_file(tmp_path / "file", b"new", executable=False)
     assert tree(tmp_path) == {Path("file"): b"old"}
+
+
+def test_an_update_takes_away_what_the_new_version_has_no_more(tmp_path):
+    folder, kept = tmp_path / "plug-ins/hair_recolor", record.Record(tmp_path / "data")
+    one = SimpleNamespace(plugin=folder, entry=folder / "hair_recolor.py", is_old=False)
+    plugin.put_plugin(kept, one, "python")
+    fresh = tree(one.plugin)
+    for stale in (
+        "old.py",
+        "locale/tlh/LC_MESSAGES/hair-recolor.mo",
+        "locale/de/LC_MESSAGES/old.mo",
+        "old/__pycache__/a",
+    ):
+        (one.plugin / stale).parent.mkdir(parents=True, exist_ok=True)
+        (one.plugin / stale).write_bytes(b"")
+    plugin.put_plugin(kept, one, "python")
+    assert tree(one.plugin) == fresh and Path("locale/ko/LC_MESSAGES/hair-recolor.mo") in fresh
 
 
 def test_a_gimp_whose_folder_refuses_does_not_stop_the_others(tmp_path):

@@ -22,6 +22,16 @@ SWATCH = 28, 14  # width and height of the color beside a shade's name, pixels
 PREVIEW_SIDE = 480  # pixels of the preview's long side
 CHECK_SIZE, DARK_CHECK, LIGHT_CHECK = 8, 0x666666, 0x999999  # what is behind transparent pixels
 LINE = 2  # width of the line between before and after, pixels
+OF_GIMP = {  # its own buttons and their hints, for languages that its catalog leaves in part in English, as Korean in 3.0 and 3.2
+    "_OK": _("_OK"),
+    "_Cancel": _("_Cancel"),
+    "_Reset": _("_Reset"),
+    "_Save Settings": _("_Save Settings"),
+    "_Load Saved Settings": _("_Load Saved Settings"),
+    "_Help": _("_Help"),
+    "Store current settings for later reuse": _("Store current settings for later reuse"),
+    'Load settings saved with "Save Settings" button': _('Load settings saved with "Save Settings" button'),
+}
 
 
 def ask_user(procedure, config, recolors, image, layer, settings):
@@ -56,6 +66,7 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     dialog.get_content_area().pack_start(columns, True, True, 0)
     dialog.get_content_area().reorder_child(columns, 0)
     columns.show_all()
+    translate_buttons(dialog)
 
     def update(*_changed):
         for name, sensitive in sensitivities(config, recolors).items():
@@ -71,6 +82,18 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     config.connect("notify", update)
     update()
     return dialog, preview
+
+
+def translate_buttons(widget):
+    """Translate GIMP's own buttons that are still in English, in a dialog or a part of it."""
+    if isinstance(widget, Gtk.Button):
+        label, hint = widget.get_label(), widget.get_tooltip_text()
+        if label in OF_GIMP:
+            widget.set_label(OF_GIMP[label])
+        if hint in OF_GIMP:
+            widget.set_tooltip_text(OF_GIMP[hint])
+    elif isinstance(widget, Gtk.Container):
+        widget.forall(translate_buttons)
 
 
 def sensitivities(config, recolors):

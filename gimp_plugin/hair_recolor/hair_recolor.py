@@ -54,7 +54,7 @@ class HairRecolor(Gimp.PlugIn):
         return [RECOLOR, SELECT]
 
     def do_set_i18n(self, name):
-        return False
+        return False  # nothing to do for GIMP: texts.py looks the sentences up, menu labels included
 
     def do_create_procedure(self, name):
         Gegl.init(None)
@@ -67,7 +67,7 @@ class HairRecolor(Gimp.PlugIn):
             describe_recolor(procedure)
         else:
             describe_select(procedure)
-        procedure.add_menu_path("<Image>/Filters/Hair")
+        procedure.add_menu_path("<Image>/Filters/" + _("Hair"))
         return procedure
 
 
@@ -155,7 +155,8 @@ def add_search(procedure):
 
 def described(entry):
     """Name, label and description of a shade or a network."""
-    return entry["name"], _(entry["label"]), entry["description"] and _(entry["description"])
+    label, description = entry["label"], entry["description"]
+    return entry["name"], _(label), description and _(description)
 
 
 def add_choice(procedure, name, label, description, entries, default=None):
@@ -243,7 +244,7 @@ def find_hair(image, layer, kind, wish, limited, settings):
         Gimp.progress_set_text(_("Looking for hair"))
 
     def on_progress(fraction, text):
-        Gimp.progress_set_text(_(text))
+        Gimp.progress_set_text(text)
         Gimp.progress_update(read + layers.WORK_SHARE * fraction)
 
     def on_result(result):

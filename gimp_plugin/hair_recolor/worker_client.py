@@ -155,7 +155,7 @@ def ask(settings, directory, request, on_progress, on_result, write_files=None):
 
 
 def _request(settings, directory, request, on_progress, write_files):
-    state = [0.0, "Waiting for the hair worker"]
+    state = [0.0, _("Waiting for the hair worker")]
 
     def on_silence():
         on_progress(*state)
@@ -169,12 +169,12 @@ def _request(settings, directory, request, on_progress, write_files):
         while True:
             answer = _receive(connection, on_silence)
             if answer["type"] == "progress":
-                state = [float(answer["fraction"]), native(answer["text"])]
+                state = [float(answer["fraction"]), _(native(answer["text"]))]
                 on_progress(*state)
             elif answer["type"] == "result":
                 return connection, answer
             else:
-                raise WorkerError(native(answer.get("message")), native(answer.get("kind", "internal")))
+                raise WorkerError(_(native(answer.get("message"))), native(answer.get("kind", "internal")))
     except BaseException:
         connection.close()
         raise

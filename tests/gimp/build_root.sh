@@ -6,6 +6,9 @@ set -euo pipefail
 dir=${1:?usage: build_root.sh DIR SUITE} suite=${2:?usage: build_root.sh DIR SUITE}
 mkdir -p "$dir"; dir=$(cd "$dir" && pwd -P)
 ready=$dir/.ready building=$dir.building
+packages="gimp gir1.2-gimp-3.0 gir1.2-gtk-3.0 python3 python3-gi python3-gi-cairo python3-venv \
+  xvfb xdotool openbox x11-utils imagemagick dbus fonts-dejavu-core fonts-nanum adwaita-icon-theme locales"
+languages="de_DE ko_KR"
 
 mount_system() {
   mountpoint -q "$dir/proc" || mount -t proc proc "$dir/proc"
@@ -22,7 +25,20 @@ unmount_all() {
   done
 }
 
-if [ -e "$ready" ]; then mount_system; exit 0; fi
+install_packages() {
+  chroot "$dir" env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -q &&
+    apt-get install -y -q --no-install-recommends --no-upgrade $packages && apt-get clean"
+  local language
+  for language in $languages; do chroot "$dir" localedef -i "$language" -f UTF-8 "$language.UTF-8"; done
+  echo "$packages $languages" >"$ready"
+}
+
+# A root from before this list of packages gets what it lacks.
+if [ -e "$ready" ]; then
+  mount_system
+  [ "$(<"$ready")" = "$packages $languages" ] || install_packages
+  exit 0
+fi
 
 command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -y -q debootstrap; }
 sources=/etc/apt/sources.list.d/debian.sources
@@ -44,8 +60,6 @@ debootstrap --variant=minbase "$suite" "$dir" "$mirror" "$script"
 cp /etc/resolv.conf /etc/hosts "$dir/etc/" 2>/dev/null || true
 cp /etc/apt/apt.conf.d/* "$dir/etc/apt/apt.conf.d/" 2>/dev/null || true
 mount_system
-chroot "$dir" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -q && apt-get install -y -q --no-install-recommends \
-  gimp gir1.2-gimp-3.0 gir1.2-gtk-3.0 python3 python3-gi python3-gi-cairo python3-venv \
-  xvfb xdotool openbox x11-utils imagemagick dbus fonts-dejavu-core adwaita-icon-theme && apt-get clean'
+install_packages
 chroot "$dir" gimp --version
-touch "$ready"; rm "$building"
+rm "$building"

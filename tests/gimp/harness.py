@@ -292,7 +292,7 @@ class Window:
 
 
 @contextmanager
-def open_window(gimp: Gimp, arguments: list[str]):
+def open_window(gimp: Gimp, arguments: list[str], language: str = "C.UTF-8"):
     """GIMP with a window on a virtual screen of its own; everything ends when the block does."""
     display = f":{90 + int(gimp.series.replace('.', ''))}"
     processes = []
@@ -305,9 +305,8 @@ def open_window(gimp: Gimp, arguments: list[str]):
             window.wait_for_output(["xprop", "-root", "-len", "4"], "")
             processes.append(start(gimp, ["openbox"], log, DISPLAY=display))
             window.wait_for_output(["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"], "window id")
-            processes.append(
-                start(gimp, ["dbus-run-session", "--", "gimp", "--no-splash", *arguments], log, DISPLAY=display)
-            )
+            command = ["dbus-run-session", "--", "gimp", "--no-splash", *arguments]
+            processes.append(start(gimp, command, log, DISPLAY=display, LANG=language))
             yield window
         finally:
             for process in reversed(processes):

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import catalogs
 import harness
 import numpy as np
 import pytest
@@ -639,14 +640,14 @@ class Remote:
 
 
 @contextmanager
-def open_portrait(gimp, *arguments):
+def open_portrait(gimp, *arguments, language="C.UTF-8"):
     """GIMP's window with the portrait in it, a `Remote`, and the window's number."""
     (gimp.on_host(gimp.home) / "serve.py").write_text(SHARED + f"\nserve({str(gimp.home / 'remote')!r})\n")
     remote = Remote(gimp)
     load = f"exec(open({str(gimp.home / 'serve.py')!r}).read())"
     more = ["--batch-interpreter=python-fu-eval", "-b", load, str(gimp.home / "portrait.png")]
-    with harness.open_window(gimp, [*arguments, *more]) as window:
-        number = window.wait_for("portrait.*imported")
+    with harness.open_window(gimp, [*arguments, *more], language) as window:
+        number = window.wait_for("portrait")
         window.xdo("windowsize", "--sync", number, "1400", "850")
         time.sleep(2)
         window.xdo("windowactivate", "--sync", number)
@@ -849,6 +850,83 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
 def read_small(gimp, side):
     """The layer at preview size, as the dialog had it."""
     return np.fromfile(gimp.on_host(gimp.home / "small.raw"), np.uint8).reshape(side, side, 4)[..., :3]
+
+
+DIALOG = """
+import sys
+plugin = {plugin!r}
+sys.path.insert(0, plugin)
+import gi
+gi.require_version("GimpUi", "3.0")
+from gi.repository import GimpUi, Gtk
+import dialog, worker_client
+
+GimpUi.init("language")
+
+def words(widget):
+    "All that is written in a widget and on what is in it, its lists and hints included."
+    if isinstance(widget, Gtk.Label):
+        yield widget.get_label()
+    if isinstance(widget, Gtk.ComboBox):
+        for row in widget.get_model():
+            yield from (cell for cell in row if isinstance(cell, str))
+    if widget.get_tooltip_text():
+        yield widget.get_tooltip_text()
+    if isinstance(widget, Gtk.Container):
+        found = []
+        widget.forall(found.append)
+        for part in found:
+            yield from words(part)
+
+image = Gimp.get_images()[0]
+for recolors, name in ((True, "python-fu-hair-recolor"), (False, "python-fu-select-hair")):
+    procedure = Gimp.get_pdb().lookup_procedure(name)
+    settings = worker_client.load_settings(plugin)
+    window, preview = dialog.make_dialog(procedure, procedure.create_config(), recolors, image, image.get_layers()[0], settings)
+    RESULT[name] = {{
+        "title": window.get_title(),
+        "words": list(words(window)),
+        "menu": [*procedure.get_menu_paths(), procedure.get_menu_label()],
+    }}
+    preview.close()
+    window.destroy()
+"""
+TITLES = {  # of the two dialogs
+    "de": ("Haare umfärben", "Haare auswählen"),
+    "ko": ("머리카락 색 바꾸기", "머리카락 선택"),
+}
+MENUS = {
+    "de": ["<Image>/Filters/Haare", "Umfärben …"],
+    "ko": ["<Image>/Filters/머리카락", "색 바꾸기…"],
+}
+
+
+@pytest.mark.parametrize(("language", "place"), [("de", "de_DE"), ("ko", "ko_KR")])
+def test_no_english_is_left_in_another_language(gimp, language, place):
+    """After GIMP had run in English: menu, dialogs with their lists and hints, and GIMP's own buttons in them."""
+    if gimp.root is None and f"{place}.utf8" not in harness.run(gimp, ["locale", "-a"]):
+        pytest.skip(f"this machine has no locale {place}.UTF-8")
+    plugin, english = str(gimp.profile / "plug-ins/hair_recolor"), {m.id for m in catalogs.gather() if m.id}
+    catalog = catalogs.read(catalogs.LOCALE / language / "LC_MESSAGES/hair-recolor.po", language)
+    with open_portrait(gimp, language=f"{place}.UTF-8") as (window, remote, number):
+        window.key("ctrl+shift+j")
+        found = remote.call(DIALOG.format(plugin=plugin))
+        for (name, said), title in zip(found.items(), TITLES[language]):
+            assert said["title"] == title
+            left = [text for text in said["words"] if text in english and catalog[text].string != text]
+            assert not left, name
+            # GIMP's own buttons, which its Korean catalog leaves in English.
+            assert {catalog[text].string for text in ("_OK", "_Cancel", "_Reset", "_Help")} <= set(said["words"]), name
+        assert found["python-fu-hair-recolor"]["menu"] == MENUS[language]
+
+        title = TITLES[language][0]
+        remote.send("image = Gimp.get_images()[0]\nrecolor(image, image.get_layers(), mode=Gimp.RunMode.INTERACTIVE)")
+        window.wait_for(title)
+        time.sleep(3)  # the preview comes
+        window.screenshot(ARTIFACTS / f"gimp-{gimp.series}" / f"dialog-{language}.png")
+        window.key("Escape")
+        window.wait_until_gone(title)
+        remote.answer()
 
 
 STAGES = ("starting", "reading", "looking", "recoloring", "writing")
