@@ -17,45 +17,23 @@ import struct
 import sys
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from . import __version__
+from .desk import Desk
 from .errors import Cancelled, HairmaskError, NoHairError, RequestError
-from .exchange import (
-    check_request,
-    exchange_file,
-    file_names,
-    hash_pixels,
-    limit_matte,
-    read_pixels,
-    to_photo,
-    write_mask,
-    write_pixels,
-)
-from .image import Photo, from_float, read_photo, to_float
-from .models import choose_card
-from .people import People, find_people
-from .pipeline import Hair, blend, find_hair, paint_strips, require_hair, shade_of_hair, take_color
+from .exchange import exchange_file, file_names
 from .protocol import PROTOCOL, receive_message, send_message
-from .session import Session, lacks_memory, open_session
-from .shades import Shade
-from .strands import root_to_tip
+from .session import lacks_memory
 
 IDLE_SECONDS = 600
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
 SEND_SECONDS = 30  # a client that takes nothing for so long counts as gone
 LEAVE_SECONDS = 5  # so long, told to stop, the worker waits for clients that still read results, to remove their files
 PROGRESS_SECONDS = 0.1
-HAZE = 0.05  # probability; where a limit leaves no more than this of a head, it is not meant
 MOST_GREETINGS = 64  # connections that have not asked yet; one more, and the oldest is dropped
 MOST_WAITING = 64  # requests in the queue
-MASK_CACHE_BYTES = 512 << 20
-MASK_CACHE_PHOTOS = 16
 
 
 @dataclass
@@ -200,180 +178,6 @@ class Relay:
                 send_message(self.connection, {"type": "progress", "fraction": round(fraction, 4), "text": text})
             except OSError as error:
                 raise Cancelled from error
-
-
-@dataclass
-class Found:
-    """The hair of one photo; whose it is, and how far along the strands, by person, once that was asked."""
-
-    hair: Hair
-    people: People | None = None
-    positions: dict[int, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        labels = [self.people.labels] if self.people else []
-        return sum(array.nbytes for array in (self.hair.matte, *labels, *self.positions.values()))
-
-
-class Desk:
-    """What stays between requests: loaded models, and the hair of the last few photos."""
-
-    def __init__(self, directory: Path):
-        self.directory = directory
-        self.sessions: dict[tuple[str, str], Session] = {}  # by model and device
-        self.found: OrderedDict[tuple, Found] = OrderedDict()
-        self.shades: dict[tuple, Shade] = {}  # of the hair in photos, by file and how it is looked for
-
-    def recolor(self, request: dict, report: Callable[[float, str], None]) -> dict:
-        """Do one request; its files are read from and written to the private directory. Returns the answer."""
-        wish = check_request(request, self.directory)
-        report(0.0, "Reading the layer")
-        rgba = read_pixels(wish["pixels"], wish["width"], wish["height"], wish["format"])
-        session = self._session(wish["engine"], wish["model"], wish["device"])
-        found = self._find_hair(
-            hash_pixels(rgba),
-            lambda: to_photo(rgba),
-            session,
-            wish,
-            lambda done, text: report(0.05 + 0.55 * done, text),
-        )
-        if not wish["force"]:
-            require_hair(found.hair)
-        shade, tips = self._find_shade(session, wish, lambda done, text: report(0.6, text)), wish["tips"]
-        people = self._write(wish, rgba, found, shade, lambda done, text: report(0.6 + 0.4 * done, text))
-        name = f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name
-        answer = {"device": session.device, "notices": session.notices, "shade": name, "share": found.hair.share}
-        return answer | {"people": people}
-
-    def _write(
-        self, wish: dict, rgba: np.ndarray, found: Found, shade: Shade | None, report: Callable[[float, str], None]
-    ) -> int:
-        """Write the wished masks and pixels; returns of how many people they are."""
-        if wish["people"] == "each" and not found.people:
-            found.people = find_people(
-                to_photo(rgba), found.hair, report=lambda done: report(0.0, "Telling people apart")
-            )
-            self._forget()
-        tips, people = wish["tips"].rgb if wish["tips"] else None, 0
-        picture = rgba.copy() if wish["output"] in ("picture", "lch picture") else None
-        expected = len(found.people.tones) if wish["people"] == "each" else 1
-
-        def part(done: float, text: str = "Recoloring") -> None:
-            report(min(1.0, (people + done) / expected), text)
-
-        for number, hair, matte in heads_within(found, wish["people"], wish["limits"]):
-            part(0.0)
-            write_mask(wish["mask_out"][people], matte, wish["mask_format"])
-            if wish["output"] == "layer":
-                painted = paint_strips(rgba, hair, shade.rgb, wish["strength"], part, tips)
-                write_pixels(wish["layer_out"][people], rgba.nbytes, painted)
-            elif shade:
-                if tips and number not in found.positions:  # the same for every shade
-                    found.positions[number] = root_to_tip(np.ascontiguousarray(rgba[..., :3]), hair.matte, part)
-                wanted = (shade.rgb, wish["strength"], part, tips)
-                only_color = wish["output"] == "lch picture"
-                show(picture, rgba, hair, matte, wanted, found.positions.get(number), only_color)
-            people += 1
-        if picture is not None:
-            write_pixels(wish["layer_out"][0], picture.nbytes, [picture])
-        return people
-
-    def _session(self, engine: str, model: str | None, device: str) -> Session:
-        card = choose_card(model, engine=engine)
-        if (card.name, device) not in self.sessions:
-            self.sessions[card.name, device] = open_session(card, device)
-        return self.sessions[card.name, device]
-
-    def _find_shade(self, session: Session, wish: dict, report: Callable[[float, str], None]) -> Shade | None:
-        shade = wish["shade"]
-        if wish["output"] == "mask":
-            return None
-        if isinstance(shade, Shade):
-            return shade
-        try:
-            status = shade.stat()
-            file = str(shade), status.st_ino, status.st_size, status.st_mtime_ns
-        except (OSError, ValueError):  # `read_photo` has a sentence for it
-            file = None
-        key = (file, *self._how(session, wish))
-        if file is None or key not in self.shades:  # a preview asks again and again
-            photo = read_photo(shade)
-            digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
-            hair = self._find_hair(digest, lambda: photo, session, wish, report).hair
-            self.shades[key] = shade_of_hair(hair, shade)
-        return self.shades[key]
-
-    def _how(self, session: Session, wish: dict) -> tuple:
-        """All that decides, beside the photo, which hair is found in it."""
-        return session.card.sha256, session.device, wish["quality"], wish["step"], wish["refined"]
-
-    def _find_hair(
-        self,
-        digest: bytes,
-        make_photo: Callable[[], Photo],
-        session: Session,
-        wish: dict,
-        report: Callable[[float, str], None],
-    ) -> Found:
-        """The hair of the photo of that digest, which is only made if its hair is not known."""
-        key = (digest, *self._how(session, wish))
-        if key in self.found:
-            self.found.move_to_end(key)
-            return self.found[key]
-        hair = find_hair(make_photo(), session, wish["refined"], wish["quality"], wish["step"], report)
-        found = self.found[key] = Found(hair)
-        self._forget()
-        return found
-
-    def _forget(self) -> None:
-        while len(self.found) > 1 and (
-            len(self.found) > MASK_CACHE_PHOTOS or sum(found.nbytes for found in self.found.values()) > MASK_CACHE_BYTES
-        ):
-            self.found.popitem(last=False)
-
-
-def heads_within(found: Found, people: str, limits: list[Path]) -> Iterator[tuple[int, Hair, np.ndarray]]:
-    """Everybody's hair, or each one's: the person's number, 0 for everybody, hair, and its matte within the limits.
-
-    People of whom the limits leave nothing over are left out, unless that is so of all.
-    """
-    nobody = True
-    for number in range(1, len(found.people.tones) + 1) if people == "each" else ():
-        hair = found.people.hair_of(number, found.hair)
-        matte = limit_matte(hair.matte, limits)
-        if matte.max() > HAZE:
-            nobody = False
-            yield number, hair, matte
-    if nobody:
-        yield 0, found.hair, limit_matte(found.hair.matte, limits)
-
-
-def show(
-    picture: np.ndarray,
-    rgba: np.ndarray,
-    hair: Hair,
-    matte: np.ndarray,
-    wanted: tuple,
-    position: np.ndarray | None,
-    only_color: bool,
-) -> None:
-    """Recolor one head's hair in a picture, where there is any.
-
-    picture: (H, W, 4), changed in place. rgba: the photo. matte: (H, W) float32, what shows of the hair. wanted: see
-    `pipeline.paint_strips`. only_color: the photo's lightness stays.
-    """
-    rows, columns = (np.flatnonzero(matte.any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
-        return
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    photo = np.ascontiguousarray(rgba[box][..., :3])
-    part = replace(hair, matte=hair.matte[box])
-    # In floating point there is no color table to be made, which would take longer than so few pixels.
-    painted = paint_strips(to_float(photo), part, *wanted, None if position is None else position[box])
-    painted = from_float(np.concatenate(list(painted)), rgba.dtype)
-    above = take_color(photo, painted) if only_color else painted
-    picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, matte[box])
 
 
 # The connection
