@@ -790,7 +790,7 @@ show("raw", image, layer, output="mask", refine=False)
 show("texture", image, layer, output="selection", method="texture", step=9)
 image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 0, 230, 512)
 show("selection", image, layer, shade="blue")
-show("unlimited", image, layer, shade="blue", limit_to_selection=False)
+show("unlimited", image, layer, limit_to_selection=False, shade="blue")  # so that no answer to a limited wish counts
 Gimp.Selection.none(image)
 show("custom", image, layer, shade="custom")
 show("no photo", image, layer, shade="photo")
