@@ -165,15 +165,15 @@ class Relay:
 
     def __init__(self, connection: socket.socket):
         self.connection = connection
-        self.last_sent = 0.0
+        self.last_sent, self.last_text = 0.0, ""
 
     def __call__(self, fraction: float, text: str) -> None:
         # A client only reads once it has asked; whatever arrives, the end of the stream included, means stop.
         if select.select([self.connection], [], [], 0)[0]:
             raise Cancelled
         now = time.monotonic()
-        if now - self.last_sent >= PROGRESS_SECONDS:
-            self.last_sent = now
+        if now - self.last_sent >= PROGRESS_SECONDS or text != self.last_text:  # however short, each stage is named
+            self.last_sent, self.last_text = now, text
             try:
                 send_message(self.connection, {"type": "progress", "fraction": round(fraction, 4), "text": text})
             except OSError as error:
