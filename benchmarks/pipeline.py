@@ -27,8 +27,9 @@ import numpy as np
 import skimage.data
 from portrait import through_worker, worker_client
 
+from hairmask_core.dye import KEPT_VARIATION, LINEAR_RANGE, VARIATION_LIMIT
 from hairmask_core.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
-from hairmask_core.recolor import KEPT_VARIATION, LINEAR_RANGE, VARIATION_LIMIT, HairTone, dye_curves
+from hairmask_core.recolor import HairTone, make_dye
 from hairmask_core.shades import find_shade
 
 SIZES = (1, 2, 12, 24, 100)
@@ -51,16 +52,16 @@ def one_pass(rgb: np.ndarray) -> None:
 
 def recolor_in_numpy(rgb: np.ndarray, shade: tuple[float, float, float]) -> np.ndarray:
     """`hairmask_core.recolor.recolor` of hair of TONE at full strength: (H, W, 3) uint8, by its formulas."""
-    curves = dye_curves(TONE, shade)
+    dye = make_dye(TONE, shade)
     x = rgb.astype(np.float32) / 255
     linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
     lab = np.cbrt(linear @ RGB_TO_LMS.T.astype(np.float32)) @ LMS_TO_LAB.T.astype(np.float32)
-    grid = np.linspace(0, 1, curves.shape[1])
-    lightness, usual_a, usual_b, new_a, new_b = (np.interp(lab[..., 0], grid, curve) for curve in curves)
-    vary_a, vary_b = lab[..., 1] - usual_a, lab[..., 2] - usual_b
-    keep = KEPT_VARIATION / (1 + np.hypot(vary_a, vary_b) / VARIATION_LIMIT)
-    new = np.stack([lightness, new_a + keep * vary_a, new_b + keep * vary_b], axis=-1)
-    linear, gray = (new @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T, lightness**3
+    grid = np.linspace(0, 1, dye.curves.shape[1])
+    lightness, usual, given = (np.interp(lab[..., 0], grid, curve)[..., None] for curve in dye.curves)
+    vary = lab[..., 1:] - usual * dye.old
+    keep = KEPT_VARIATION / (1 + np.linalg.norm(vary, axis=-1, keepdims=True) / VARIATION_LIMIT)
+    new = np.concatenate([lightness, given * dye.new + keep * vary], axis=-1)
+    linear, gray = (new @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T, lightness[..., 0] ** 3
     above = (linear.max(axis=-1) - gray) / (LINEAR_RANGE[1] - gray)
     below = (gray - linear.min(axis=-1)) / (gray - LINEAR_RANGE[0])
     share = 1 / np.maximum(np.maximum(above, below), 1)

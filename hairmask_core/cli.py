@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 from . import __version__
 from .checks import all_well, format_checks
 from .dense import LARGEST_STEP
+from .dye import warm_up
 from .errors import HairmaskError, NoHairError, PhotoError
 from .image import Photo, check_writable_name, from_float, read_photo, to_float, write_image
 from .looks import QUALITIES
@@ -64,6 +66,7 @@ def mask_command(args) -> int:
 def recolor_command(args) -> int:
     shade = find_shade(args.shade) if args.shade else None
     tips = find_shade(args.shade_tips).rgb if args.shade_tips else None
+    threading.Thread(target=warm_up).start()
     session = start_session(args)
     if args.shade_from:
         shade = shade_of_hair(look_for_hair(args.shade_from, session, args, force=True)[1], args.shade_from)

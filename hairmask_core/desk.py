@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .exchange import check_request, hash_pixels, limit_matte, read_pixels, to_photo, write_mask, write_pixels
-from .image import Photo, from_float, read_photo, to_float
-from .models import choose_card
+from .image import Photo, read_photo
+from .models import ModelCard, choose_card
 from .people import People, find_people
 from .pipeline import Hair, blend, find_hair, paint_strips, require_hair, shade_of_hair, take_color
 from .session import Session, open_session
@@ -42,6 +42,7 @@ class Desk:
 
     def __init__(self, directory: Path):
         self.directory = directory
+        self.cards: dict[tuple[str | None, str], ModelCard] = {}  # by the model that was asked for, and engine
         self.sessions: dict[tuple[str, str], Session] = {}  # by model and device
         self.found: OrderedDict[tuple, Found] = OrderedDict()
         self.shades: dict[tuple, Shade] = {}  # of the hair in photos, by file and how it is looked for
@@ -101,7 +102,9 @@ class Desk:
         return people
 
     def _session(self, engine: str, model: str | None, device: str) -> Session:
-        card = choose_card(model, engine=engine)
+        if (model, engine) not in self.cards:
+            self.cards[model, engine] = choose_card(model, engine=engine)
+        card = self.cards[model, engine]
         if (card.name, device) not in self.sessions:
             self.sessions[card.name, device] = open_session(card, device)
         return self.sessions[card.name, device]
@@ -190,8 +193,6 @@ def show(
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     photo = np.ascontiguousarray(rgba[box][..., :3])
     part = replace(hair, matte=hair.matte[box])
-    # In floating point there is no color table to be made, which would take longer than so few pixels.
-    painted = paint_strips(to_float(photo), part, *wanted, None if position is None else position[box])
-    painted = from_float(np.concatenate(list(painted)), rgba.dtype)
+    painted = np.concatenate(list(paint_strips(photo, part, *wanted, None if position is None else position[box])))
     above = take_color(photo, painted) if only_color else painted
     picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, matte[box])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import xxhash
 
 from .dense import LARGEST_STEP
 from .errors import RequestError
@@ -126,9 +126,14 @@ def read_pixels(path: Path, width: int, height: int, dtype: type) -> np.ndarray:
 
 def to_photo(rgba: np.ndarray) -> Photo:
     """(H, W, 4) -> Photo, without alpha where all is opaque."""
-    alpha = cv2.extractChannel(rgba, 3)
-    opaque = (alpha == alpha.dtype.type(FULL_SCALE[rgba.dtype])).all()
-    return Photo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), None if opaque else alpha)
+    rgb = np.empty((*rgba.shape[:2], 3), rgba.dtype)
+
+    def split(rows: slice) -> bool:
+        cv2.cvtColor(rgba[rows], cv2.COLOR_RGBA2RGB, dst=rgb[rows])
+        return cv2.extractChannel(rgba[rows], 3).min() >= FULL_SCALE[rgba.dtype]
+
+    opaque = all([opaque for _, opaque in work_in_strips(split, *rgba.shape[:2])])
+    return Photo(rgb, None if opaque else cv2.extractChannel(rgba, 3))
 
 
 def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
@@ -140,9 +145,8 @@ def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
 
 def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
     """Matte -> raw file of uint8 or float32, row by row."""
-    with _create(path, matte.size * np.dtype(dtype).itemsize) as file:
-        for rows in strips(*matte.shape):
-            file.write(np.ascontiguousarray(from_float(matte[rows], dtype)).data)
+    size = matte.size * np.dtype(dtype).itemsize
+    write_pixels(path, size, (from_float(matte[rows], dtype) for rows in strips(*matte.shape)))
 
 
 def write_pixels(path: Path, size: int, pieces: Iterable[np.ndarray]) -> None:
@@ -153,13 +157,12 @@ def write_pixels(path: Path, size: int, pieces: Iterable[np.ndarray]) -> None:
 
 
 def hash_pixels(*arrays: np.ndarray) -> bytes:
-    """A digest of shapes, types and pixels of (H, W, …) arrays: equal photos have equal hair."""
-    whole = hashlib.blake2b()
+    """A digest of shapes, types and pixels of (H, W, …) arrays, contiguous: equal photos have equal hair."""
+    digest = xxhash.xxh3_128()
     for array in arrays:
-        whole.update(repr((array.shape, array.dtype.str)).encode())
-        for _, digest in work_in_strips(lambda rows: hashlib.blake2b(array[rows].data).digest(), *array.shape[:2]):
-            whole.update(digest)
-    return whole.digest()
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(array.data)
+    return digest.digest()
 
 
 def _read_file(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:

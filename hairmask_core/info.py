@@ -22,6 +22,7 @@ import PIL
 
 from . import __version__
 from .checks import FAILED, NOTE, OK, Check
+from .dye import TYPES, warm_up
 from .errors import ModelError, RequestError
 from .models import ModelCard, choose_card, find_cards, models_folder, read_weights
 from .protocol import PROTOCOL, receive_message, send_message
@@ -46,6 +47,7 @@ def check_all() -> list[Check]:
         Check(OK, "Version", f"hairmask {__version__}"),
         Check(OK, "Python", f"{platform.python_version()} on {platform.platform()} ({sys.executable})"),
         check_runtime(),
+        check_colors(),
         *check_devices(),
         *check_models(),
         check_worker(),
@@ -59,6 +61,17 @@ def check_runtime() -> Check:
     versions = f"ONNX Runtime {ort.__version__}, OpenCV {cv2.__version__}, numpy {np.__version__}"
     providers = ", ".join(ort.get_available_providers())
     return Check(OK, "Runtime", f"{versions}, Pillow {PIL.__version__}. Execution providers in this build: {providers}")
+
+
+def check_colors() -> Check:
+    """Dye a pixel of each type, for which the formulas are compiled if they were not yet."""
+    try:
+        import numba
+
+        warm_up(TYPES)
+    except Exception as error:  # whatever Numba and LLVM may raise
+        return Check(FAILED, "Colors", f"the formulas could not be compiled ({type(error).__name__}: {error})", REPAIR)
+    return Check(OK, "Colors", f"the formulas are compiled for this processor, by Numba {numba.__version__}")
 
 
 def check_devices() -> Iterator[Check]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 
-from .image import FULL_SCALE, to_float
+from .image import FULL_SCALE
 
 # OKLab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cone response -> Lab.
 RGB_TO_LMS = np.array(
@@ -28,7 +30,7 @@ LMS_TO_RGB = np.linalg.inv(RGB_TO_LMS)
 
 def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020)."""
-    lms = cv2.transform(_to_linear(rgb), RGB_TO_LMS.astype(np.float32))
+    lms = cv2.transform(to_linear(rgb), RGB_TO_LMS.astype(np.float32))
     return cv2.transform(
         np.cbrt(lms) if rgb.dtype == np.float32 else cv2.pow(lms, 1 / 3), LMS_TO_LAB.astype(np.float32)
     )
@@ -54,16 +56,19 @@ def encode(linear: np.ndarray) -> np.ndarray:
     )
 
 
-def _to_linear(rgb: np.ndarray) -> np.ndarray:
-    """sRGB transfer function, inverse (IEC 61966-2-1), mirrored for negative values; any stored type -> float32."""
+@functools.cache
+def linear_levels(dtype: np.dtype) -> np.ndarray:
+    """Linear light, 0…1, of every level of uint8 or uint16: (256,) or (65536,) float32."""
+    return to_linear(np.linspace(0, 1, int(FULL_SCALE[dtype]) + 1, dtype=np.float32))
+
+
+def to_linear(rgb: np.ndarray) -> np.ndarray:
+    """sRGB transfer function, inverse (IEC 61966-2-1), mirrored for negative values.
+
+    rgb: uint8, uint16 or float32 of any shape, sRGB-encoded. Returns float32 linear light, nominal range 0…1.
+    """
     if rgb.dtype != np.float32:
-        levels = int(FULL_SCALE[rgb.dtype]) + 1
-        table = _to_linear(np.linspace(0, 1, levels, dtype=np.float32).reshape(1, -1)).ravel()
-        return table[rgb]
-    size = np.abs(to_float(rgb))
-    return np.copysign(
-        np.where(
-            size <= 0.04045, size / np.float32(12.92), cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4)
-        ),
-        rgb,
-    )
+        return linear_levels(rgb.dtype)[rgb]
+    size = np.abs(rgb)
+    curved = cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4).reshape(size.shape)
+    return np.copysign(np.where(size <= 0.04045, size / np.float32(12.92), curved), rgb)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from PIL import Image, ImageFilter
 
+from .dye import DARKEST, LIGHTEST, Dye, apply_dye, fitting_shares
 from .image import bounded, check_map, check_rgb, from_float, strips, to_float, work_in_strips
-from .oklab import LAB_TO_LMS, LMS_TO_RGB, encode, oklab_to_linear, oklab_to_rgb, rgb_to_oklab
+from .oklab import oklab_to_rgb, rgb_to_oklab
 
 CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
-FARTHEST = 1e6  # what float pixels hold beyond that is drawn as that, lest the formulas overflow
-TABLE_SIZE = 65  # grid points along each axis of the color table that 8-bit photos go through
 
 # Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
 EXTREMES = (0.01, 0.995)  # quantiles of the hair's lightness between which the curve is straight
 SLOPES = (0.4, 1.4)  # less flattens hair that is darkened, more blows up the noise of hair that is lifted
 BEND = 1.25  # ratio of the slopes below and above the median, at most
 REACH = 0.9  # share of the room towards black and white that the straight pieces may fill
-DARKEST, LIGHTEST = 0.07, 0.996  # OKLab lightness of what is drawn: grays 1 and 254 of 255, so that nothing clips
-LINEAR_RANGE = (1 / 255 / 12.92, 0.991)  # the same levels in linear light
-
-# Color, see `color_curve` and `dye_curves`.
-KEPT_VARIATION = 0.3  # share of the hair's own color variation that stays
-VARIATION_LIMIT = 0.04  # OKLab chroma at which that variation is compressed to half
 
 
 @dataclass(frozen=True)
@@ -77,8 +67,7 @@ def recolor(
     Returns the same shape and dtype; unless strength is 0, what is no number counts as 0.
     Raises ValueError for a strength or a shade outside 0…1, and for arrays that are none of that, or empty.
 
-    Method: in OKLab (Ottosson 2020), see `dye`. It maps each color by itself, so for 8 bits it is computed on a grid of
-    TABLE_SIZE³ colors, between which is interpolated; uint16 and float32 get the formulas themselves.
+    Method: in OKLab (Ottosson 2020), see `make_dye` and `dye.apply_dye`.
     """
     return recolor_along(pixels, tone, [shade], None, strength, report)
 
@@ -122,113 +111,40 @@ def recolor_strips(
     if strength == 0:
         yield from ((rows, pixels[rows]) for rows in strips(height, width))
         return
-    curves = [dye_curves(tone, shade) for shade in shades]
-    if pixels.dtype == np.uint8:
-        paints = [_table_paint(color_table(one, strength)) for one in curves]
-    else:
-        paints = [functools.partial(_exact_paint, curves=one, strength=strength) for one in curves]
+    dyes = [make_dye(tone, shade) for shade in shades]
 
     def paint(rows: slice) -> np.ndarray:
         if position is None:
-            return paints[0](pixels[rows])
-        return _mix(pixels[rows], position[rows], paints)
+            return apply_dye(pixels[rows], dyes[0], strength)
+        return _mix(pixels[rows], position[rows], dyes, strength)
 
     yield from work_in_strips(paint, height, width)
 
 
-def _table_paint(table: ImageFilter.Color3DLUT) -> Callable[[np.ndarray], np.ndarray]:
-    """Paints (h, w, 3) or (h, w, 4) uint8."""
-
-    def paint(pixels: np.ndarray) -> np.ndarray:
-        # Pillow keeps RGB in four bytes a pixel: given that way, nothing is copied, and OpenCV converts it fastest.
-        # The fourth byte goes through as it is.
-        height, width, channels = pixels.shape
-        padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA) if channels == 3 else np.ascontiguousarray(pixels)
-        painted = Image.frombuffer("RGBX", (width, height), padded, "raw", "RGBX", 0, 1).filter(table)
-        painted = np.asarray(painted)
-        return cv2.cvtColor(painted, cv2.COLOR_RGBA2RGB) if channels == 3 else painted
-
-    return paint
-
-
-def _exact_paint(pixels: np.ndarray, curves: np.ndarray, strength: float) -> np.ndarray:
-    """Paints (h, w, 3) or (h, w, 4) of any dtype."""
-    rgb = np.ascontiguousarray(pixels[..., :3])
-    if rgb.dtype == np.float32 and not (rgb.max() <= FARTHEST and rgb.min() >= -FARTHEST):  # nor for NaN
-        rgb = np.clip(np.nan_to_num(rgb, nan=0), -FARTHEST, FARTHEST)
-    painted = from_float(dye(to_float(rgb), rgb_to_oklab(rgb), curves, strength), rgb.dtype)
-    return painted if pixels.shape[2] == 3 else np.dstack([painted, pixels[..., 3]])
-
-
-def _mix(pixels: np.ndarray, position: np.ndarray, paints: list) -> np.ndarray:
-    """Paint each pixel by the two paints nearest to its position, and mix them."""
-    place = bounded(position) * np.float32(len(paints) - 1)
+def _mix(pixels: np.ndarray, position: np.ndarray, dyes: list[Dye], strength: float) -> np.ndarray:
+    """Dye each pixel by the two dyes nearest to its position, and mix the results."""
+    place = bounded(position) * np.float32(len(dyes) - 1)
     result = np.zeros(pixels.shape, np.float32)
-    for i, paint in enumerate(paints):
+    for i, dye in enumerate(dyes):
         weight = 1 - np.abs(place - np.float32(i))
         if weight.max() > 0:
-            result += np.maximum(weight, 0)[..., None] * to_float(paint(pixels))
+            result += np.maximum(weight, 0)[..., None] * to_float(apply_dye(pixels, dye, strength))
     mixed = from_float(result, pixels.dtype)
     mixed[..., 3:] = pixels[..., 3:]
     return mixed
 
 
-def color_table(curves: np.ndarray, strength: float) -> ImageFilter.Color3DLUT:
-    """`dye` on a grid of TABLE_SIZE³ colors, as Pillow's filter that interpolates between them linearly."""
-    rgb, lab = _grid()
-    table = np.empty_like(rgb)
-    step = 8 * TABLE_SIZE  # of TABLE_SIZE² rows: small enough for a core's cache; a second core would not help
-    for top in range(0, len(rgb), step):
-        rows = slice(top, top + step)
-        table[rows] = dye(rgb[rows], lab[rows], curves, strength)
-    return ImageFilter.Color3DLUT(TABLE_SIZE, table.ravel())
+def make_dye(tone: HairTone, shade: tuple[float, float, float]) -> Dye:
+    """What becomes of hair of that tone in that shade.
 
-
-@functools.cache
-def _grid() -> tuple[np.ndarray, np.ndarray]:
-    """The grid's colors, red varying fastest: sRGB and OKLab, each (TABLE_SIZE², TABLE_SIZE, 3) float32."""
-    levels = np.linspace(0, 1, TABLE_SIZE, dtype=np.float32)
-    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
-    rgb = np.stack([red, green, blue], axis=-1).reshape(TABLE_SIZE**2, TABLE_SIZE, 3)
-    return rgb, rgb_to_oklab(rgb)
-
-
-def dye(rgb: np.ndarray, lab: np.ndarray, curves: np.ndarray, strength: float) -> np.ndarray:
-    """The formulas: colors of hair -> colors of that hair dyed.
-
-    rgb: (h, w, 3) float32, sRGB-encoded. lab: the same in OKLab. curves: of `dye_curves`. strength: 0…1.
-    Returns (h, w, 3) float32, sRGB-encoded; at strength 1 within levels 1 to 254 of 255 in every channel.
-
-    Lightness, a and b go through the curves. A share of what the hair's color differs from the usual at its lightness
-    is kept, large differences less, so that strands stay apart. Where that leaves the gamut, the color moves towards
-    the gray of the same OKLab lightness, in linear light, until it is inside again.
-    """
-    lightness, usual_a, usual_b, new_a, new_b = _look_up(curves, lab[..., 0])
-    vary_a, vary_b = lab[..., 1] - usual_a, lab[..., 2] - usual_b
-    keep = KEPT_VARIATION / (1 + cv2.magnitude(vary_a, vary_b) / VARIATION_LIMIT)
-    linear = oklab_to_linear(cv2.merge([lightness, new_a + keep * vary_a, new_b + keep * vary_b]))
-    gray = lightness * lightness * lightness
-    red, green, blue = cv2.split(linear)
-    above = (cv2.max(cv2.max(red, green), blue) - gray) / (np.float32(LINEAR_RANGE[1]) - gray)
-    below = (gray - cv2.min(cv2.min(red, green), blue)) / (gray - np.float32(LINEAR_RANGE[0]))
-    share = 1 / np.maximum(np.maximum(above, below), 1)
-    dyed = encode(cv2.merge([gray + share * (channel - gray) for channel in (red, green, blue)]))
-    return dyed if strength == 1 else rgb + np.float32(strength) * (dyed - rgb)
-
-
-def dye_curves(tone: HairTone, shade: tuple[float, float, float]) -> np.ndarray:
-    """What becomes of hair of each lightness.
-
-    shade: sRGB-encoded, each 0…1. Returns (5, CURVE_SIZE) float32 over OKLab lightness 0…1 of the hair: new lightness;
-    a and b that this hair usually has; a and b that it gets.
+    shade: sRGB-encoded, each 0…1. The dye's curves have CURVE_SIZE entries.
     """
     target = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
-    old = np.linspace(0, 1, CURVE_SIZE)
     new = lightness_curve(tone, float(target[0]))
-    usual = color_curve(np.array([tone.lightness, tone.a, tone.b]), old)
-    dyed = color_curve(target, new)
-    dyed *= fitting_share(np.column_stack([new, dyed]))[:, None]
-    return np.vstack([new, usual.T, dyed.T]).astype(np.float32)
+    usual = color_curve(tone.lightness, np.linspace(0, 1, CURVE_SIZE))
+    given = color_curve(target[0], new)
+    given *= fitting_shares(np.column_stack([new, given[:, None] * target[1:]]))
+    return Dye(np.vstack([new, usual, given]).astype(np.float32), (tone.a, tone.b), tuple(target[1:]))
 
 
 def lightness_curve(tone: HairTone, shade: float) -> np.ndarray:
@@ -276,36 +192,14 @@ def unperceived(lightness: np.ndarray) -> np.ndarray:
     return lightness * (lightness + k1) / (k3 * (lightness + k2))
 
 
-def color_curve(color: np.ndarray, lightness: np.ndarray) -> np.ndarray:
-    """OKLab a and b of hair of one color, at other lightnesses than its own.
+def color_curve(own: float, lightness: np.ndarray) -> np.ndarray:
+    """How colorful hair of one color is at other lightnesses than its own.
 
-    color: OKLab (3,). lightness: (n,), 0…1. Returns (n, 2): the color's own a and b at its own lightness, fading to 0
-    at black and at white, slowly at first, so that most of the hair is as colorful as its middle, and specular
-    highlights are white.
+    own, lightness (n,): OKLab lightness, 0…1. Returns (n,), the share, 0…1, of the color's a and b: 1 at its own
+    lightness, fading to 0 at black and at white, slowly at first, so that most of the hair is as colorful as its middle,
+    and specular highlights are white.
     """
-    own = min(max(float(color[0]), 1e-3), 1 - 1e-3)
+    own = min(max(float(own), 1e-3), 1 - 1e-3)
     darker = np.sqrt(np.clip(lightness / own, 0, 1))
     lighter = 1 - np.clip((lightness - own) / (1 - own), 0, 1) ** 2
-    return (darker * lighter)[:, None] * color[1:]
-
-
-def fitting_share(lab: np.ndarray) -> np.ndarray:
-    """The largest share, 0…1, of each color's a and b that sRGB can show at its lightness, by bisection.
-
-    lab: (n, 3) OKLab. Returns (n,).
-    """
-    low, high = np.zeros(len(lab)), np.ones(len(lab))
-    for step in range(16):
-        middle = high if step == 0 else (low + high) / 2
-        linear = ((lab * np.stack([np.ones(len(lab)), middle, middle], axis=1)) @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T
-        fits = ((linear >= LINEAR_RANGE[0]) & (linear <= LINEAR_RANGE[1])).all(axis=1)
-        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return low
-
-
-def _look_up(curves: np.ndarray, lightness: np.ndarray) -> list[np.ndarray]:
-    """Linear interpolation of each curve (n, CURVE_SIZE) at every lightness (h, w) float32; below 0 as 0, NaN too."""
-    place = np.fmin(np.fmax(lightness, 0), 1) * np.float32(CURVE_SIZE - 1)
-    index = np.minimum(place.astype(np.int32), CURVE_SIZE - 2)
-    fraction = place - index.astype(np.float32)
-    return [curve.take(index) + fraction * np.diff(curve).take(index) for curve in curves]
+    return darker * lighter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ def parse_hex(text: str) -> tuple[float, float, float]:
     return tuple(int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
 
 
-def named_shades() -> list[Shade]:
+@functools.cache
+def named_shades() -> tuple[Shade, ...]:
     """All named shades, natural levels first."""
     entries = json.loads((Path(__file__).parent / "shades.json").read_text(encoding="utf-8"))
-    return [Shade(e["name"], e["label"], parse_hex(e["color"]), e["description"]) for e in entries]
+    return tuple(Shade(e["name"], e["label"], parse_hex(e["color"]), e["description"]) for e in entries)
 
 
 def find_shade(text: str) -> Shade:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from . import __version__
 from .desk import Desk
+from .dye import warm_up
 from .errors import Cancelled, HairmaskError, NoHairError, RequestError
 from .exchange import exchange_file, file_names
 from .protocol import PROTOCOL, receive_message, send_message
@@ -61,6 +62,7 @@ def serve(directory: Path, idle_seconds: float = IDLE_SECONDS) -> int:
     jobs: queue.Queue[Job | None] = queue.Queue()
     threading.Thread(target=_accept, args=(listener, endpoint["secret"], jobs, directory), daemon=True).start()
     _write_private(directory / "endpoint.json", json.dumps(endpoint))
+    threading.Thread(target=warm_up).start()
     say(f"hairmask {__version__} serves {directory} as process {os.getpid()}")
     try:
         work(jobs, Desk(directory), idle_seconds)

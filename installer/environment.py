@@ -22,7 +22,8 @@ from .system import SOURCE, InstallError, explain_refusal, installer_command, ru
 PINS = SOURCE / "installer" / "pins.txt"
 MARK = "hair-recolor.complete"  # in the environment's folder; holds the extras that were wanted
 NEEDED_MB = {"cpu": 1000, "cuda": 7000}  # with the downloads, which go once it is done
-CHECK_IMPORTS = "import pip, hairmask_core.cli"  # which imports all that the product needs
+CHECK_IMPORTS = "import pip, hairmask_core.cli, hairmask_core.kernels"  # which import all that the product needs
+COMPILE = "from hairmask_core.dye import TYPES, warm_up; warm_up(TYPES)"  # now rather than when the user waits for it
 PIP = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 
 
@@ -82,6 +83,7 @@ def make_environment(record, folder, extras, sandbox="", keep_cache=False):
             _create(folder, sandbox, variables)
         (folder / MARK).unlink(missing_ok=True)
         _fill(python_in(folder), extras, sandbox, variables)
+        _compile(python_in(folder), sandbox)
         (folder / MARK).write_text(wanted, encoding="utf-8")
     remove(aside)
     remove(work)
@@ -165,6 +167,18 @@ def _fill(python, extras, sandbox, variables):
             installed = install("--no-build-isolation", f"{SOURCE}[{','.join(['cpu', *extras[1:]])}]")
     if installed.returncode != 0:
         raise InstallError(f"{explain_pip(installed.stdout)}\n{tail(installed.stdout)}")
+
+
+def _compile(python, sandbox):
+    """Have the color formulas compiled for this processor; what comes of it stays in the environment."""
+    print("Compiling the color formulas for this processor …", flush=True)
+    done = run_quietly(inside(sandbox, [python, "-I", "-c", COMPILE]))
+    if done.returncode != 0:
+        raise InstallError(
+            _refusal(done.stdout)
+            or "The color formulas could not be compiled. If a security program forbids programs to make code of their own, "
+            f"allow it for {python}, then run this again.\n{tail(done.stdout)}"
+        )
 
 
 def explain_pip(said):

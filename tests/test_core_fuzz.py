@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hairmask_core import evaluate, matting, oklab, recolor, refine, regions, shades, strands
+from hairmask_core import dye, evaluate, matting, oklab, recolor, refine, regions, shades, strands
 from hairmask_core.dense import dense_map, spread
 from hairmask_core.errors import HairmaskError, PhotoError, RequestError, ShadeError
 from hairmask_core.exchange import (
@@ -302,11 +302,11 @@ def test_lightness_curves_rise_and_stay_within(tone, shade):
 
 @given(tone=tones, shade=colors)
 @fuzz(100)
-def test_dye_curves_and_dye(tone, shade):
-    curves = recolor.dye_curves(tone, shade)
-    promise(curves, (5, recolor.CURVE_SIZE), np.float32, -0.5)
+def test_make_dye_and_apply_it(tone, shade):
+    made = recolor.make_dye(tone, shade)
+    promise(made.curves, (3, recolor.CURVE_SIZE), np.float32)
     rgb = np.random.default_rng(0).random((3, 5, 3), np.float32)
-    promise(recolor.dye(rgb, oklab.rgb_to_oklab(rgb), curves, 1.0), rgb.shape, np.float32)
+    promise(dye.apply_dye(rgb, made), rgb.shape, np.float32)
 
 
 @given(colors, colors)

@@ -35,6 +35,7 @@ def test_all_is_well_here(capsys):
         "Version",
         "Python",
         "Runtime",
+        "Colors",
         "Device cpu",
         "Worker",
         "Disk",
@@ -67,6 +68,12 @@ def test_a_worker_that_does_not_start(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(python))
     check = info.check_worker()
     assert check.state == FAILED and "ModuleNotFoundError: no numpy" in check.finding and check.remedy
+
+
+def test_formulas_that_cannot_be_compiled_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)  # what Python takes for "cannot be imported"
+    check = info.check_colors()
+    assert check.state == FAILED and "numba" in check.finding and check.remedy == info.REPAIR
 
 
 def test_a_device_that_does_not_run_the_network(monkeypatch):
