@@ -9,7 +9,6 @@ import functools
 import cv2
 import numpy as np
 
-from .image import FULL_SCALE
 from .oklab import linear_levels, to_linear
 
 DARKEST, LIGHTEST = 0.07, 0.996  # OKLab lightness of what is drawn: grays 1 and 254 of 255, so that nothing clips
