@@ -100,9 +100,33 @@ def test_the_network_starts_from_the_guess_and_learns(pieces, data, tmp_path, mo
     with torch.no_grad():
         np.testing.assert_allclose(session.run(x.numpy()), network(x).numpy(), atol=2e-3)
 
+    for name, weights in matting.read_weights(card.path).items():  # what --start goes on from
+        torch.testing.assert_close(weights, saved["average"][name], atol=1e-3, rtol=2e-3)
+    matting.train(data, pieces, tmp_path / "further", 1, 1e-9, card.path)
+    further = torch.load(tmp_path / "further" / path.name, weights_only=True)["network"]
+    torch.testing.assert_close(further, matting.read_weights(card.path), atol=1e-6, rtol=0)
+
 
 def test_the_loss_is_least_at_the_truth(pieces):
-    alpha = torch.from_numpy(pieces[0].alpha.astype(np.float32) / 255)[None, None]
-    for is_real in (False, True):
+    soft = torch.from_numpy(pieces[0].alpha.astype(np.float32) / 255)[None, None]
+    for is_real, alpha in ((False, soft), (True, soft.round())):  # real masks are drawn by hand, without shades
         assert matting.loss_of(alpha, alpha, is_real).item() < 1e-6
         assert matting.loss_of(alpha * 0.8, alpha, is_real) > matting.loss_of(alpha * 0.95, alpha, is_real) > 1e-3
+
+
+def test_the_wrong_side_of_a_real_mask_costs_more_than_a_soft_outline_on_the_right_one():
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., :32] = 1
+    right, wrong = alpha.clone(), alpha.clone()
+    right[..., 30:34] = torch.tensor([0.7, 0.65, 0.35, 0.3])
+    wrong[..., 30:34] = torch.tensor([0.35, 0.3, 0.7, 0.65])  # as much hair over the squares that are compared
+    assert matting.loss_of(right, alpha, True) < 0.5 * matting.loss_of(wrong, alpha, True)
+
+
+def test_degraded_maps_are_unsure_in_places():
+    alpha = np.zeros((300, 300), np.uint8)
+    alpha[:, 100:] = 255
+    maps = [matting.degrade(alpha, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(p.dtype == np.float32 and 0 <= p.min() and p.max() <= 1 for p in maps)
+    inside = np.array([p[:, p.shape[1] // 2 :].mean() for p in maps])
+    assert (inside > 0.97).sum() >= 4 and (inside < 0.9).sum() >= 2 and inside.min() > 0.5

@@ -1,6 +1,7 @@
 """The matting network: learns from rendered hair over photos, and from real photos, where the matte's outline runs.
 
-python -m models.training.matting --data DATA --pieces FOLDER --out RUNS [--steps 2400] [--models models]
+python -m models.training.matting --data DATA --pieces FOLDER --out RUNS [--steps 2400] [--start FILE.onnx]
+                                  [--rate 1.5e-3] [--models models]
 
 pieces: made by pieces.py. The network sees a copy of the photo at the guide's scale and the probability map, and says
 for every pixel which linear function of the photo's color the matte is there, which is then applied at full
@@ -44,10 +45,12 @@ STEEPEST = 4.0  # change of alpha by change of color, at most
 BATCH, RATE, SEED = 16, 1.5e-3, 21
 MAP_SIDE = 320  # long side of the coarse map
 BACKGROUNDS = {"figaro1k": 200, "celebamask": 200, "ccp": 150, "nohair": 200, "things": 80}  # photos of each
-REAL = {"figaro1k": 500, "celebamask": 300, "celebahq": 150}  # photos whose own masks are learned from
+REAL = {"figaro1k": 500, "celebamask": 300, "celebahq": 200, "ccp": 150}  # photos whose own masks are learned from
 REAL_SHARE = 0.4
 SOFT = 8  # pixels of the guide over which a real photo's mask, drawn by hand, is compared near its outline
 NEAR = 10  # pixels from it that count as that
+SIDE, MARGIN = 3.0, 0.1  # weight of pixels on the wrong side of 1/2 by a real mask, or nearer to it than that
+DOUBTS = (1.0, 1.0, 1.0, 0.6, 0.25, 0.1)  # shares of a map's log odds that places keep: real maps are unsure in places
 STEEP = 5.0  # weight of the gradient's squared error, which is what Rhemann et al. 2009 measure
 
 
@@ -123,7 +126,13 @@ def degrade(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     push = cv2.resize(push, size, interpolation=cv2.INTER_CUBIC)
     x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
     small = cv2.remap(small, x + push[..., 0], y + push[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return 1 / (1 + np.exp(-rng.uniform(5, 14) * (small - rng.uniform(0.35, 0.55))))
+    odds = rng.uniform(5, 14) * (small - rng.uniform(0.35, 0.55))
+    if rng.random() < 0.6:
+        cells = int(rng.integers(4, 14))
+        doubt = cv2.resize(rng.choice(DOUBTS, (cells, cells)), size, interpolation=cv2.INTER_CUBIC)
+        lean = cv2.resize(rng.normal(0, 1, (cells, cells)), size, interpolation=cv2.INTER_CUBIC)
+        odds = np.clip(doubt, 0.05, 1) * odds + (1 - np.clip(doubt, 0.05, 1)) * lean
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def cut_map(coarse: np.ndarray, place: np.ndarray, side: int) -> np.ndarray:
@@ -255,7 +264,8 @@ class Batches(torch.utils.data.IterableDataset):
 def loss_of(matte: torch.Tensor, alpha: torch.Tensor, is_real: bool) -> torch.Tensor:
     """Mean absolute and squared error, of the alpha and of its gradient, at full resolution and at half and quarter.
 
-    Real photos' masks are drawn by hand: near their outline they only count as averages over SOFT pixels.
+    Real photos' masks are drawn by hand: near their outline they only count as averages over SOFT pixels, and as to on
+    which side of 1/2 the matte is.
     """
     matte = matte.clamp(0, 1) + 0.1 * (matte - matte.clamp(0, 1))  # what is clipped later hardly counts
     if is_real:
@@ -263,7 +273,8 @@ def loss_of(matte: torch.Tensor, alpha: torch.Tensor, is_real: bool) -> torch.Te
         side = 2 * NEAR + 1
         highest, lowest = F.max_pool2d(alpha, side, 1, NEAR), -F.max_pool2d(-alpha, side, 1, NEAR)
         away = (highest - lowest < 0.1).float()
-        return 3 * soft + 2 * ((matte - alpha).abs() * away).mean()
+        wrong = F.relu(MARGIN - (2 * alpha - 1) * (matte - 0.5)).mean()
+        return 3 * soft + 2 * ((matte - alpha).abs() * away).mean() + SIDE * wrong
     total = matte.new_zeros(())
     for _ in range(3):
         difference = matte - alpha
@@ -275,14 +286,31 @@ def loss_of(matte: torch.Tensor, alpha: torch.Tensor, is_real: bool) -> torch.Te
     return total
 
 
-def train(data: Path, pieces: list[Piece], out: Path, steps: int) -> Path:
-    """Learn for so many steps, with a checkpoint every 200; returns its path."""
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a file that `write_model` wrote."""
+    stored = {
+        array.name.removesuffix(".float16"): onnx.numpy_helper.to_array(array)
+        for array in onnx.load(path).graph.initializer
+    }
+    return {name: torch.from_numpy(stored[name].astype(np.float32)) for name in MattingNet().state_dict()}
+
+
+def train(
+    data: Path, pieces: list[Piece], out: Path, steps: int, rate: float = RATE, start_from: Path | None = None
+) -> Path:
+    """Learn for so many steps, with a checkpoint every 200; returns its path.
+
+    rate: of learning, at its highest. start_from: a file of `write_model` whose weights to go on from.
+    """
     torch.manual_seed(SEED)
+    bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # processors without take six times as long with it
     path = out / "checkpoint.pt"
     network = MattingNet().to(memory_format=torch.channels_last)
+    if start_from:
+        network.load_state_dict(read_weights(start_from))
     average = MattingNet()
     average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
     start = 0
     if path.exists():
         saved = torch.load(path, weights_only=True)
@@ -298,10 +326,9 @@ def train(data: Path, pieces: list[Piece], out: Path, steps: int) -> Path:
     began, losses = time.perf_counter(), {False: [], True: []}
     for step in range(start, steps):
         rgb, x, alpha, is_real = next(loader)
-        rate = RATE * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+            group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             coefficients = network(x.to(memory_format=torch.channels_last))
         loss = loss_of(apply_linear(coefficients.float(), rgb), alpha, is_real)
         optimizer.zero_grad()
@@ -387,11 +414,13 @@ def main() -> None:
     parser.add_argument("--pieces", type=Path, required=True, help="folder of rendered pieces (see pieces.py)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--start", type=Path, help="go on from the weights of this file, a hair-matting.onnx")
     parser.add_argument("--models", type=Path, help="where model and card go; beside the checkpoint otherwise")
     args = parser.parse_args()
     cv2.setNumThreads(0)
     pieces = read_pieces(args.pieces)
-    path = train(args.data, pieces, args.out, args.steps)
+    path = train(args.data, pieces, args.out, args.steps, args.rate, args.start)
     network = MattingNet()
     network.load_state_dict(torch.load(path, weights_only=True)["average"])
     write_model(network, args.steps, len(pieces), args.models or args.out)
