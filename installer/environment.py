@@ -83,7 +83,6 @@ def make_environment(record, folder, extras, sandbox="", keep_cache=False):
             _create(folder, sandbox, variables)
         (folder / MARK).unlink(missing_ok=True)
         _fill(python_in(folder), extras, sandbox, variables)
-        _compile(python_in(folder), sandbox)
         (folder / MARK).write_text(wanted, encoding="utf-8")
     remove(aside)
     remove(work)
@@ -167,6 +166,7 @@ def _fill(python, extras, sandbox, variables):
             installed = install("--no-build-isolation", f"{SOURCE}[{','.join(['cpu', *extras[1:]])}]")
     if installed.returncode != 0:
         raise InstallError(f"{explain_pip(installed.stdout)}\n{tail(installed.stdout)}")
+    _compile(python, sandbox)
 
 
 def _compile(python, sandbox):

@@ -19,8 +19,15 @@ from hairmask_core.dye import (
 )
 from hairmask_core.errors import Cancelled, ShadeError
 from hairmask_core.image import Photo, from_float
-from hairmask_core.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, oklab_to_linear, oklab_to_rgb
-from hairmask_core.oklab import rgb_to_oklab
+from hairmask_core.oklab import (
+    LAB_TO_LMS,
+    LMS_TO_LAB,
+    LMS_TO_RGB,
+    RGB_TO_LMS,
+    oklab_to_linear,
+    oklab_to_rgb,
+    rgb_to_oklab,
+)
 from hairmask_core.pipeline import blend, find_hair
 from hairmask_core.recolor import (
     BEND,
