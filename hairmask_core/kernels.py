@@ -13,8 +13,17 @@ from .oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
 BLOCK = 1024  # pixels that go through the formulas together: few enough for a core's first cache
 TINY = 1e-12  # of linear light; roots are not sought of less
 
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 f4 = np.float32
+
+
+def compiled(function):
+    """The function, to be compiled for the types that it is called with."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    try:
+        return numba.njit(function, cache=True, **options)
+    except RuntimeError:  # no folder to keep it in can be written: then it is compiled anew in every process
+        return numba.njit(function, **options)
+
 
 LMS, LAB = tuple(map(f4, RGB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_LAB.ravel()))
 LAB_LMS, LMS_RGB = tuple(map(f4, LAB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_RGB.ravel()))

@@ -302,6 +302,18 @@ def test_roots_without_division_are_as_exact_as_single_precision():
     np.testing.assert_allclose(linear, expected, rtol=1.5e-6)
 
 
+def test_where_no_folder_can_be_written_it_is_compiled_all_the_same(monkeypatch):
+    compile_it = kernels.numba.njit
+
+    def refuse_to_keep(function, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_it(function, **options)
+
+    monkeypatch.setattr(kernels.numba, "njit", refuse_to_keep)
+    assert kernels.compiled(lambda x: x + 1)(2) == 3
+
+
 def test_a_dye_that_makes_no_sense_reads_no_foreign_memory():
     wild = np.array([[np.nan, np.inf], [-np.inf, 1e30], [np.nan, -1e30]], np.float32)
     rgb = np.random.default_rng(5).integers(0, 256, (64, 64, 4)).astype(np.uint8)
