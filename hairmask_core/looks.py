@@ -68,17 +68,17 @@ def look_closely(photo: Photo, session: Session, quality: Quality, report: Calla
     Where it suspects none, the glance itself is the only look. report: called with the fraction done, 0…1.
     """
     whole = Region(0, photo.height, 0, photo.width)
-    glance = look_at(photo, whole, session, quality.glance)
+    glance = look_at(photo, whole, session, (quality.glance, False))
     regions = find_regions(glance.coarse, photo.height, photo.width)
     largest = max((region.long_side for region in regions), default=0)
     if largest < SMALL * whole.long_side and whole.long_side > quality.closer_glance * session.card.long_side:
-        glance = look_at(photo, whole, session, quality.closer_glance)
+        glance = look_at(photo, whole, session, (quality.closer_glance, False))
         regions = find_regions(glance.coarse, photo.height, photo.width)
     looks, views = [], quality.looks[: max(1, quality.most // max(1, len(regions)))]
     for i, region in enumerate(regions):
         report((i + 1) / (len(regions) + 1))
         for _ in range(GROWTHS + 1):
-            look = average([look_at(photo, region, session, scale, mirrored) for scale, mirrored in views])
+            look = look_at(photo, region, session, *views)
             larger = grow(region, look.coarse, photo.height, photo.width)
             if larger == region:
                 break
@@ -87,19 +87,28 @@ def look_closely(photo: Photo, session: Session, quality: Quality, report: Calla
     return looks or [glance]
 
 
-def look_at(photo: Photo, region: Region, session: Session, scale: float, mirrored: bool = False) -> Look:
-    """The network's map of one region, its longer side at `scale` times the model's working scale.
+def look_at(photo: Photo, region: Region, session: Session, *views: tuple[float, bool]) -> Look:
+    """The network's map of one region, averaged over some views of it.
 
-    mirrored: show the network the mirror image; the map is turned back.
+    views: the region's longer side in multiples of the model's working scale, and whether the network is shown the mirror
+    image, whose map is turned back.
     """
+    proxies = {scale: show(photo, region, session, scale) for scale, _ in views}
+    looks = []
+    for scale, mirrored in views:
+        proxy = proxies[scale]
+        coarse = segment(proxy[:, ::-1], session)[:, ::-1] if mirrored else segment(proxy, session)
+        looks.append(Look(region, proxy, coarse))
+    return average(looks)
+
+
+def show(photo: Photo, region: Region, session: Session, scale: float) -> np.ndarray:
+    """One region of the photo as a proxy, see `image.make_proxy`, at `scale` times the model's working scale."""
     rows, columns = region.slices
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
     long_side = round(min(scale * session.card.long_side, ENLARGEMENT * region.long_side))
     size = proxy_size(region.width, region.height, long_side, session.card.multiple)
-    proxy = make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
-    if mirrored:
-        return Look(region, proxy, segment(proxy[:, ::-1], session)[:, ::-1])
-    return Look(region, proxy, segment(proxy, session))
+    return make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
 
 
 def average(looks: list[Look]) -> Look:

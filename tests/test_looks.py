@@ -41,13 +41,15 @@ def test_looks_of_several_scales_become_one_of_the_largest():
 
 def test_mirrored_look_is_the_mirror_images_turned_back(astronaut, session):
     photo, mirror, region = Photo(astronaut), Photo(astronaut[:, ::-1]), Region(0, 512, 0, 512)
-    mirrored = look_at(photo, region, session, 1.0, mirrored=True)
-    np.testing.assert_allclose(mirrored.coarse, look_at(mirror, region, session, 1.0).coarse[:, ::-1], atol=1e-5)
-    np.testing.assert_array_equal(mirrored.proxy, look_at(photo, region, session, 1.0).proxy)
+    mirrored = look_at(photo, region, session, (1.0, True))
+    np.testing.assert_allclose(
+        mirrored.coarse, look_at(mirror, region, session, (1.0, False)).coarse[:, ::-1], atol=1e-5
+    )
+    np.testing.assert_array_equal(mirrored.proxy, look_at(photo, region, session, (1.0, False)).proxy)
 
 
 def test_small_places_are_not_enlarged_beyond_reason(astronaut, session):
-    look = look_at(Photo(astronaut), Region(0, 40, 200, 240), session, 1.0)
+    look = look_at(Photo(astronaut), Region(0, 40, 200, 240), session, (1.0, False))
     assert max(look.coarse.shape) == 160
 
 
