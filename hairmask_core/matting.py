@@ -20,18 +20,20 @@ AROUND = ((13, 1.0), (49, 0.05), (193, 0.002))  # sides of the neighbourhoods th
 NOISE = 0.01  # squared distance of two colors below which they count as one
 CERTAIN = 0.02  # probabilities within this of 0 or of 1 are left as they are …
 REACH = 44  # … unless an uncertain one is within so many pixels of the guide
-KEPT = 41  # pixels of the guide; over squares of that side the matte has as much hair as the map, at least
+KEPT = 4  # pixels of the map as the network gave it; over squares of that side the matte has as much hair, at least
 
 
 def matting_coefficients(
     guide: np.ndarray,
     p: np.ndarray,
+    pixel: float,
     network: Callable[[np.ndarray], np.ndarray],
     report: Callable[[float], None] = lambda fraction: None,
 ) -> np.ndarray:
     """Coefficients of the matte: it is `(c[..., :3] * rgb).sum(-1) + c[..., 3]`, to be clipped to 0…1.
 
-    guide: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability, 0…1.
+    guide: (h, w, 3) float32 sRGB, 0…1. p: (h, w) float32 hair probability, 0…1, enlarged from a map whose pixels are
+    `pixel` pixels of the guide wide, or less than one where it was reduced.
     network: (1, FEATURES, TILE, TILE) float32, what `describe` gives -> (1, 4, TILE, TILE) float32.
     report: called with the fraction done, 0…1, after each tile; may raise to stop the work.
     Returns (h, w, 4) float32; where the map is certain and all around is too, 0, 0, 0 and p.
@@ -57,20 +59,21 @@ def matting_coefficients(
                 out[here] += found * weights[..., None]
             report((i * len(columns) + j + 1) / (len(rows) * len(columns)))
     found = out[:height, :width]
-    found[..., 3] += lacking(guide, p, found)
+    found[..., 3] += lacking(guide, p, pixel, found)
     return found
 
 
-def lacking(guide: np.ndarray, p: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+def lacking(guide: np.ndarray, p: np.ndarray, pixel: float, coefficients: np.ndarray) -> np.ndarray:
     """How much hair the coefficients leave out that the map has: (h, w) float32, 0…1, to be added.
 
-    guide, p, coefficients: as for `matting_coefficients`. The map knows how much hair there is about a place, the network
-    where it runs: so the means of both over KEPT pixels should agree. What is missing is added in proportion to p, so
-    that nothing appears where the map has no hair.
+    guide, p, pixel, coefficients: as for `matting_coefficients`. The map knows how much hair there is about a place, the
+    network where it runs: so the means of both over KEPT of the map's pixels should agree. What is missing is added in
+    proportion to p, so that nothing appears where the map has no hair.
     """
+    side = max(3, 2 * round(KEPT * pixel / 2) + 1)
     ones = np.ones((1, 3), np.float32)
     alpha = cv2.transform(coefficients[..., :3] * guide, ones).reshape(p.shape) + coefficients[..., 3]
-    here, found = (cv2.blur(x, (KEPT, KEPT), borderType=cv2.BORDER_REFLECT_101) for x in (p, np.clip(alpha, 0, 1)))
+    here, found = (cv2.blur(x, (side, side), borderType=cv2.BORDER_REFLECT_101) for x in (p, np.clip(alpha, 0, 1)))
     return np.maximum(1 - found / np.maximum(here, 1e-3), 0) * p
 
 

@@ -145,11 +145,11 @@ def refine(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     guide = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
     target = cv2.resize(bounded(coarse), size, interpolation=cv2.INTER_LINEAR)
-    radius = max(1, round(RADIUS * max(size) / max(coarse.shape)))
+    pixel = max(size) / max(coarse.shape)  # of the map, in pixels of the guide
     if network:
-        coefficients = matting_coefficients(guide, target, network, lambda done: report(GUESSED * done))
+        coefficients = matting_coefficients(guide, target, pixel, network, lambda done: report(GUESSED * done))
     else:
-        coefficients = guided_filter_coefficients(guide, target, radius, EPSILON)
+        coefficients = guided_filter_coefficients(guide, target, max(1, round(RADIUS * pixel)), EPSILON)
 
     def apply(rows: slice) -> np.ndarray:
         here = _enlarge_rows(coefficients, rows, height, width)

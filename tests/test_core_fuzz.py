@@ -385,7 +385,7 @@ def test_matting_parts(data):
     assert np.isfinite(matting.describe(guide, p)).all()
     promise(matting.color_nearby(guide, p), guide.shape, np.float32, -1e-3, 1 + 1e-3)
     promise(matting.uncertain_share(p), p.shape, np.float32)
-    promise(matting.lacking(guide, p, np.dstack([guide, p])), p.shape, np.float32)
+    promise(matting.lacking(guide, p, data.draw(st.floats(0.01, 50)), np.dstack([guide, p])), p.shape, np.float32)
 
 
 @given(st.data())
@@ -393,7 +393,7 @@ def test_matting_parts(data):
 def test_matting_coefficients(data):
     guide = data.draw(pictures(types=[np.float32], wild=False))
     p = data.draw(maps(guide.shape[:2]))
-    found = matting.matting_coefficients(guide, p, network)
+    found = matting.matting_coefficients(guide, p, 3.0, network)
     assert found.shape == (*p.shape, 4) and found.dtype == np.float32 and np.isfinite(found).all()
 
 

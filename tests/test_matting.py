@@ -47,12 +47,14 @@ def test_tiles_cover_a_side_and_their_weights_add_up_to_one(length):
 def test_coefficients_are_the_networks_where_the_map_is_uncertain(shape):
     rng = np.random.default_rng(0)
     guide, p = rng.random((*shape, 3), np.float32), np.full(shape, 0.5, np.float32)
-    np.testing.assert_allclose(matting_coefficients(guide, p, keep), np.dstack([np.zeros((*shape, 3)), p]), atol=1e-6)
-    found = matting_coefficients(guide, p, guess)
+    np.testing.assert_allclose(
+        matting_coefficients(guide, p, 3.0, keep), np.dstack([np.zeros((*shape, 3)), p]), atol=1e-6
+    )
+    found = matting_coefficients(guide, p, 3.0, guess)
     assert found.shape == (*shape, 4) and found.dtype == np.float32
     np.testing.assert_allclose(found[..., :3], np.broadcast_to([1, 0, 0], guide.shape), atol=1e-6)
     asked = np.dstack([np.ones_like(p), np.zeros((*shape, 3), np.float32)])
-    np.testing.assert_allclose(found[..., 3], lacking(guide, p, asked), atol=1e-5)
+    np.testing.assert_allclose(found[..., 3], lacking(guide, p, 3.0, asked), atol=1e-5)
 
 
 def test_the_network_sees_guide_and_map_of_uncertain_tiles_only():
@@ -66,7 +68,7 @@ def test_the_network_sees_guide_and_map_of_uncertain_tiles_only():
         seen.append(x)
         return keep(x)
 
-    found = matting_coefficients(guide, p, network)
+    found = matting_coefficients(guide, p, 3.0, network)
     np.testing.assert_allclose(found[..., 3], p, atol=1e-6)
     assert len(seen) == 1
     rows, columns = (max(start for start in tile_starts(n) if start <= at) for n, at in ((500, 330), (900, 600)))
@@ -80,15 +82,26 @@ def test_what_the_network_leaves_out_is_added_where_the_map_has_hair():
     p = np.zeros((200, 200), np.float32)
     p[:, 100:] = 0.8
     guide, nothing = np.zeros((200, 200, 3), np.float32), np.zeros((200, 200, 4), np.float32)
-    more = lacking(guide, p, nothing)
+    pixel = 10.0
+    more = lacking(guide, p, pixel, nothing)
     assert more.dtype == np.float32 and not more[:, :100].any()
     np.testing.assert_allclose(more[:, 100:], 0.8, atol=1e-6)
     everything = nothing.copy()
     everything[..., 3] = 1
-    assert not lacking(guide, p, everything).any()
+    assert not lacking(guide, p, pixel, everything).any()
     strands = nothing.copy()  # every fifth pixel solid instead of 0.8 missing a fifth: the same in all
     strands[:, 100:, 3] = np.where(np.arange(100) % 5 == 0, 0, 1)
-    assert lacking(guide, p, strands)[:, 100 + KEPT : 200 - KEPT // 2].max(initial=0) < 0.02
+    reach = round(KEPT * pixel)
+    assert lacking(guide, p, pixel, strands)[:, 100 + reach : 200 - reach // 2].max() < 0.02
+
+
+def test_the_finer_the_map_the_nearer_the_matte_keeps_to_it():
+    """Hair on the wrong side of a line: a coarse map does not know better, one as fine as the guide does."""
+    p, found = np.zeros((100, 100), np.float32), np.zeros((100, 100, 4), np.float32)
+    p[:, 50:], found[:, :50, 3] = 0.9, 0.9
+    guide = np.zeros((100, 100, 3), np.float32)
+    coarse, fine = (lacking(guide, p, pixel, found)[50] for pixel in (10.0, 1.0))
+    assert coarse[52] < 0.5 and fine[52] > 0.8 and coarse[95] == pytest.approx(fine[95], abs=1e-5)
 
 
 def test_what_is_certain_stays_away_from_what_is_not():
@@ -99,7 +112,7 @@ def test_what_is_certain_stays_away_from_what_is_not():
     assert share.shape == p.shape and share.min() == 0 and share.max() == 1 and (share[100:110, 48:52] == 1).all()
     assert (share[:, 52 + REACH + 8 :] == 0).all() and share[105, 52 + REACH // 2] == 1
     assert not uncertain_share(np.round(p)).any() and uncertain_share(np.full((3, 2), 0.5, np.float32)).all()
-    found = matting_coefficients(np.random.default_rng(3).random((300, 400, 3), np.float32), p, guess)
+    found = matting_coefficients(np.random.default_rng(3).random((300, 400, 3), np.float32), p, 3.0, guess)
     untouched = share == 0
     np.testing.assert_array_equal(found[untouched & (p == 0)][:, 3], 0)
     assert not found[untouched][:, :3].any() and (found[share == 1][:, :3] == [1, 0, 0]).all()
@@ -115,7 +128,7 @@ def test_tiles_fade_into_each_other():
         return out
 
     p = np.full((TILE, 2 * TILE - OVERLAP), 0.5, np.float32)
-    alpha = matting_coefficients(np.zeros((*p.shape, 3), np.float32), p, network)[0, :, 3]
+    alpha = matting_coefficients(np.zeros((*p.shape, 3), np.float32), p, 3.0, network)[0, :, 3]
     assert alpha[0] == 0.5 and alpha[-1] == 1
     assert np.abs(np.diff(alpha)).max() < 1.1 / OVERLAP
 
