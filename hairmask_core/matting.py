@@ -20,7 +20,7 @@ AROUND = ((13, 1.0), (49, 0.05), (193, 0.002))  # sides of the neighbourhoods th
 NOISE = 0.01  # squared distance of two colors below which they count as one
 CERTAIN = 0.02  # probabilities within this of 0 or of 1 are left as they are …
 REACH = 44  # … unless an uncertain one is within so many pixels of the guide
-KEPT = 4  # pixels of the map as the network gave it; over squares of that side the matte has as much hair, at least
+KEPT = 3  # pixels of the map as the network gave it; over squares of that side the matte has as much hair, at least
 
 
 def matting_coefficients(
