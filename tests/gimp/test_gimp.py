@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pins import read_pins
 
-from hairmask_core.image import Photo, from_float, read_photo, to_float
+from hairmask_core.image import Photo, read_photo
 from hairmask_core.models import choose_card, find_cards
 from hairmask_core.people import find_people
 from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair, take_color
@@ -822,21 +822,19 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
 
     photo = Photo(np.ascontiguousarray(read_small(gimp, side)))
     hair = find_hair(photo, session)
-    exact = Photo(to_float(photo.rgb))  # by the formulas, not by the table of colors that whole layers go through
-    blue = from_float(recolor_photo(exact, hair, find_shade("blue").rgb), np.uint8)
+    blue = recolor_photo(photo, hair, find_shade("blue").rgb)
     inside = np.zeros((side, side), np.float32)
     inside[:, : round(230 / 512 * side)] = 1
 
     def assert_shown(name, expected, columns=slice(None)):
         assert np.abs(shown(name).astype(int) - expected)[:, columns].max() <= 1, name
 
-    copper = from_float(recolor_photo(exact, hair, parse_hex("#b5592b")), np.uint8)
+    copper = recolor_photo(photo, hair, parse_hex("#b5592b"))
     assert_shown("custom", blend(photo.rgb, copper, hair.matte))
     assert_shown("plain", blend(photo.rgb, blue, hair.matte))
     np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
     assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
-    half = recolor_photo(exact, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
-    half = from_float(half, np.uint8)
+    half = recolor_photo(photo, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
     assert_shown("half", blend(photo.rgb, half, hair.matte))
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3
