@@ -283,10 +283,8 @@ def from_float(values: np.ndarray, dtype) -> np.ndarray:
     dtype = np.dtype(dtype)
     if dtype == np.float32:
         return values
-    values, full = np.clip(values, 0, 1), FULL_SCALE[dtype]
-    if dtype == np.uint8:  # the quicker of the two ways
-        return cv2.convertScaleAbs(values, alpha=full).reshape(values.shape)
-    return cv2.multiply(values, full, dtype=cv2.CV_16U).reshape(values.shape)
+    depth = cv2.CV_8U if dtype == np.uint8 else cv2.CV_16U
+    return cv2.multiply(np.clip(values, 0, 1), FULL_SCALE[dtype], dtype=depth).reshape(values.shape)
 
 
 def bounded(values: np.ndarray) -> np.ndarray:
