@@ -31,9 +31,8 @@ LMS_TO_RGB = np.linalg.inv(RGB_TO_LMS)
 def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020)."""
     lms = cv2.transform(to_linear(rgb), RGB_TO_LMS.astype(np.float32))
-    return cv2.transform(
-        np.cbrt(lms) if rgb.dtype == np.float32 else cv2.pow(lms, 1 / 3), LMS_TO_LAB.astype(np.float32)
-    )
+    # OpenCV's power and not NumPy's cube root, which is the C library's on many processors and not the same in all.
+    return cv2.transform(np.copysign(cv2.pow(np.abs(lms), 1 / 3), lms), LMS_TO_LAB.astype(np.float32))
 
 
 def oklab_to_rgb(lab: np.ndarray) -> np.ndarray:
