@@ -20,6 +20,8 @@ AROUND = ((13, 1.0), (49, 0.05), (193, 0.002))  # sides of the neighbourhoods th
 NOISE = 0.01  # squared distance of two colors below which they count as one
 CERTAIN = 0.02  # probabilities within this of 0 or of 1 are left as they are …
 REACH = 44  # … unless an uncertain one is within so many pixels of the guide
+WIDE = 31  # pixels of the map; over squares of that side an outline is a small part …
+UNDECIDED = (0.5, 0.8)  # … so where 4 p (1 - p) has such a mean there is none; at the second the map stays as it is
 KEPT = 3  # pixels of the map as the network gave it; over squares of that side the matte has as much hair, at least
 
 
@@ -36,7 +38,7 @@ def matting_coefficients(
     `pixel` pixels of the guide wide, or less than one where it was reduced.
     network: (1, FEATURES, TILE, TILE) float32, what `describe` gives -> (1, 4, TILE, TILE) float32.
     report: called with the fraction done, 0…1, after each tile; may raise to stop the work.
-    Returns (h, w, 4) float32; where the map is certain and all around is too, 0, 0, 0 and p.
+    Returns (h, w, 4) float32; where the map is certain and all around is too, or undecided, 0, 0, 0 and p.
 
     Method: the local linear model of Levin, Lischinski, Weiss 2008 ("A Closed-Form Solution to Natural Image
     Matting"), its coefficients learned (Wu et al. 2018, "Fast End-to-End Trainable Guided Filter").
@@ -47,7 +49,7 @@ def matting_coefficients(
     x = np.pad(describe(guide, p), ((0, below), (0, right), (0, 0)), "edge")
     out = np.zeros((*x.shape[:2], 4), np.float32)
     out[..., 3] = x[..., 3]
-    share = uncertain_share(x[..., 3])
+    share = uncertain_share(x[..., 3]) * decided_share(x[..., 3], pixel)
     for i, top in enumerate(rows):
         fade_down = fade(i > 0, i < len(rows) - 1)
         for j, left in enumerate(columns):
@@ -61,6 +63,11 @@ def matting_coefficients(
     found = out[:height, :width]
     found[..., 3] += lacking(guide, p, pixel, found)
     return found
+
+
+def knows_hair(p: np.ndarray) -> bool:
+    """Whether the map, float32 of any shape, 0…1, is sure of hair anywhere: else there is no color to go by."""
+    return bool((p > SURE).any())
 
 
 def lacking(guide: np.ndarray, p: np.ndarray, pixel: float, coefficients: np.ndarray) -> np.ndarray:
@@ -90,6 +97,20 @@ def uncertain_share(p: np.ndarray) -> np.ndarray:
     near = cv2.dilate(near, cv2.getStructuringElement(cv2.MORPH_RECT, (side, side)))
     near = cv2.blur(near, (2 * ramp + 1, 2 * ramp + 1), borderType=cv2.BORDER_REFLECT_101)
     return cv2.resize(near, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def decided_share(p: np.ndarray, pixel: float) -> np.ndarray:
+    """1 where the map shows an outline, falling to 0 where it is undecided all around.
+
+    p, pixel: as for `matting_coefficients`; returned like p. There, p says how likely hair is, not how much of each pixel
+    it covers: the network would take the pattern of a fur collar for strands.
+    """
+    size = (-(-p.shape[1] // REDUCED), -(-p.shape[0] // REDUCED))
+    side = 2 * round(WIDE * pixel / REDUCED / 2) + 1
+    small = cv2.resize(4 * p * (1 - p), size, interpolation=cv2.INTER_AREA)
+    mean = cv2.blur(small, (side, side), borderType=cv2.BORDER_REFLECT_101)
+    share = np.clip((UNDECIDED[1] - mean) / np.float32(UNDECIDED[1] - UNDECIDED[0]), 0, 1)
+    return cv2.resize(share, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def describe(guide: np.ndarray, p: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .image import FULL_SCALE, bounded, check_map, check_rgb, to_float, work_in_strips
-from .matting import matting_coefficients
+from .matting import knows_hair, matting_coefficients
 from .oklab import rgb_to_oklab
 
 WORK_LONG_SIDE = 1536  # the filter's coefficients are fitted at this scale, then applied at full resolution
@@ -129,7 +129,8 @@ def refine(
     """Matte whose outline follows the photo's own edges.
 
     rgb: (H, W, 3) uint8, uint16 or float32 (0…1), the guide. coarse: (h, w) float32 in 0…1, any size.
-    network: for `matting_coefficients`; without, the guided filter takes its place.
+    network: for `matting_coefficients`; without, and where the map is nowhere sure of hair, the guided filter takes its
+    place.
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
     What is no number counts as 0. Raises ValueError for arrays that are none of that, or empty.
@@ -146,7 +147,7 @@ def refine(
     guide = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
     target = cv2.resize(bounded(coarse), size, interpolation=cv2.INTER_LINEAR)
     pixel = max(size) / max(coarse.shape)  # of the map, in pixels of the guide
-    if network:
+    if network and knows_hair(target):
         coefficients = matting_coefficients(guide, target, pixel, network, lambda done: report(GUESSED * done))
     else:
         coefficients = guided_filter_coefficients(guide, target, max(1, round(RADIUS * pixel)), EPSILON)

@@ -385,6 +385,7 @@ def test_matting_parts(data):
     assert np.isfinite(matting.describe(guide, p)).all()
     promise(matting.color_nearby(guide, p), guide.shape, np.float32, -1e-3, 1 + 1e-3)
     promise(matting.uncertain_share(p), p.shape, np.float32)
+    promise(matting.decided_share(p, data.draw(st.floats(0.01, 50))), p.shape, np.float32)
     promise(matting.lacking(guide, p, data.draw(st.floats(0.01, 50)), np.dstack([guide, p])), p.shape, np.float32)
 
 

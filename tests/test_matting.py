@@ -9,7 +9,11 @@ from hairmask_core.matting import (
     KEPT,
     OVERLAP,
     REACH,
+    SURE,
     TILE,
+    UNDECIDED,
+    WIDE,
+    decided_share,
     fade,
     lacking,
     matting_coefficients,
@@ -46,7 +50,7 @@ def test_tiles_cover_a_side_and_their_weights_add_up_to_one(length):
 @pytest.mark.parametrize("shape", [(1, 1), (40, 300), (256, 256), (500, 700)])
 def test_coefficients_are_the_networks_where_the_map_is_uncertain(shape):
     rng = np.random.default_rng(0)
-    guide, p = rng.random((*shape, 3), np.float32), np.full(shape, 0.5, np.float32)
+    guide, p = rng.random((*shape, 3), np.float32), np.full(shape, 0.1, np.float32)
     np.testing.assert_allclose(
         matting_coefficients(guide, p, 3.0, keep), np.dstack([np.zeros((*shape, 3)), p]), atol=1e-6
     )
@@ -127,7 +131,7 @@ def test_tiles_fade_into_each_other():
         out[:, 3] = next(answers)
         return out
 
-    p = np.full((TILE, 2 * TILE - OVERLAP), 0.5, np.float32)
+    p = np.full((TILE, 2 * TILE - OVERLAP), 0.1, np.float32)
     alpha = matting_coefficients(np.zeros((*p.shape, 3), np.float32), p, 3.0, network)[0, :, 3]
     assert alpha[0] == 0.5 and alpha[-1] == 1
     assert np.abs(np.diff(alpha)).max() < 1.1 / OVERLAP
@@ -138,12 +142,46 @@ def test_the_matte_follows_the_full_resolution(monkeypatch):
     monkeypatch.setattr("hairmask_core.refine.WORK_LONG_SIDE", 100)
     rgb = np.zeros((400, 400, 3), np.uint8)
     rgb[:, ::4, 0] = 255
-    matte = refine(rgb, np.full((40, 40), 0.2, np.float32), guess)
-    np.testing.assert_array_equal(matte, (rgb[..., 0] > 0).astype(np.float32))
+    coarse = np.full((40, 40), 0.1, np.float32)
+    coarse[-1] = 1
+    matte = refine(rgb, coarse, guess)
+    np.testing.assert_array_equal(matte[:300], (rgb[:300, :, 0] > 0).astype(np.float32))
+
+
+def test_what_is_undecided_all_around_stays_as_it_is():
+    """An outline is for the network, a wide patch that may be hair is not."""
+    p = np.zeros((600, 900), np.float32)
+    p[:, 600:] = 1
+    p[:, 596:604] = 0.5
+    p[100:500, 100:500] = 0.5
+    pixel = 3.0
+    share = decided_share(p, pixel)
+    assert share.shape == p.shape and share.dtype == np.float32 and share.max() == 1
+    reach = round(WIDE * pixel / 2)
+    assert (share[100 + reach : 500 - reach, 100 + reach : 500 - reach] == 0).all()
+    assert (share[:, 500 + reach + 8 :] == 1).all() and (decided_share(p, pixel / 100)[300, 200:400] == 0).all()
+    mean = sum(UNDECIDED) / 2
+    even = np.full((40, 50), (1 - np.sqrt(1 - mean)) / 2, np.float32)
+    np.testing.assert_allclose(decided_share(even, pixel), 0.5, atol=1e-5)
+
+    found = matting_coefficients(np.random.default_rng(4).random((*p.shape, 3), np.float32), p, pixel, guess)
+    assert not found[share == 0][:, :3].any() and (found[200:400, 200:400, 3] == 0.5).all()
+    assert (found[:, 596:604, :3] == [1, 0, 0]).all()
+
+
+def test_without_any_certain_hair_the_guided_filter_takes_the_networks_place(astronaut):
+    def network(x):
+        raise AssertionError("asked")
+
+    coarse = np.random.default_rng(5).random((32, 32), np.float32) * np.float32(SURE)
+    np.testing.assert_array_equal(refine(astronaut, coarse, network), refine(astronaut, coarse))
+    coarse[5, 5] = 1
+    with pytest.raises(AssertionError, match="asked"):
+        refine(astronaut, coarse, network)
 
 
 def test_progress_rises_and_can_stop_the_work(astronaut):
-    said, coarse = [], np.full((32, 32), 0.5, np.float32)
+    said, coarse = [], np.full((32, 32), 0.9, np.float32)
     refine(astronaut, coarse, keep, said.append)
     assert said == sorted(said) and said[-1] == 1 and len(said) > 9
 
