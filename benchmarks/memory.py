@@ -42,7 +42,7 @@ def asked_for(kind: str, pixels: int, wish: dict) -> float:
     source = (REPOSITORY / "gimp_plugin/hair_recolor/layers.py").read_text(encoding="utf-8")
     numbers = {name: eval(value) for name, value in re.findall(r"^(\w+_BYTES) = ([^#\n]+)", source, flags=re.M)}
     more = numbers["MORE_BYTES"] if wish["people"] == "each" or wish["tips"] else 0
-    return numbers["NETWORK_BYTES"] + pixels * (numbers["WORKER_BYTES"][kind] + more)
+    return numbers["NETWORK_BYTES"][wish["engine"]] + pixels * (numbers["WORKER_BYTES"][kind] + more)
 
 
 def peak(kind: str, side: int, wish: dict) -> int:

@@ -15,7 +15,7 @@ from wishes import COLOR, EACH, MASK  # noqa: E402
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 GIGABYTE = 1e9
-NETWORK_BYTES = 0.6e9  # of the worker's memory, whatever the layer's size
+NETWORK_BYTES = {"whole": 0.7e9, "texture": 1.0e9}  # of the worker's memory, whatever the layer's size
 WORKER_BYTES = {"u8": 16, "u16": 24, "float": 40}  # and for each pixel; see `check_room`
 MORE_BYTES = 8  # for each pixel: whose hair it is, or how far along the strands
 
@@ -111,7 +111,7 @@ def check_room(width, height, request, directory):
     out = depth[request["mask_format"]] + (4 * depth[request["format"]] if request["layer_out"] else 0)
     on_disk = pixels * (4 * depth[request["format"]] + 4 * len(request["limits"]) + results * out)
     more = MORE_BYTES if request["people"] == EACH or request["tips"] else 0
-    in_memory = NETWORK_BYTES + pixels * (WORKER_BYTES[request["format"]] + more)
+    in_memory = NETWORK_BYTES[request["engine"]] + pixels * (WORKER_BYTES[request["format"]] + more)
     for what, need, free, remedy in (
         (_("free disk space"), on_disk, shutil.disk_usage(directory).free, _("free some in {folder}")),
         (_("memory"), in_memory, free_memory(), _("close other programs")),
