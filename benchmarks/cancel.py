@@ -14,11 +14,12 @@ import statistics
 import time
 from pathlib import Path
 
-from hairmask_core.image import Photo, read_photo
-from hairmask_core.looks import QUALITIES
-from hairmask_core.models import choose_card
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_photo
-from hairmask_core.session import Session, open_session
+from hairmask_core.segmentation.whole_image import QUALITIES
 
 COPPER = (0.71, 0.35, 0.16)
 

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 import skimage.data
 
-from hairmask_core.dense import cheapest_way, dense_map, slide_window, spread
-from hairmask_core.models import choose_card
-from hairmask_core.session import Session, open_session
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.segmentation.sliding_window import cheapest_way, dense_map, interpolate_map, slide_window
 
 STEPS = (35, 16, 8, 4, 2, 1)
 BATCHES = (16, 64, 256)
@@ -103,7 +103,9 @@ def compare_steps(photo: np.ndarray, session: Session) -> tuple[list[dict], int]
                 "speedup": taken / seconds_dense,
                 "max_abs_diff": float(np.abs(result - expected).max()),
                 "peak_mb": peak,
-                "interpolation_error": float(np.abs(spread(result, step, *photo.shape[:2]) - dense[1][1]).mean()),
+                "interpolation_error": float(
+                    np.abs(interpolate_map(result, step, *photo.shape[:2]) - dense[1][1]).mean()
+                ),
                 "windows": result.size,
                 "way": cheapest_way(session, step),
             }

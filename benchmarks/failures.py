@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import skimage.data
 
-from hairmask_core.image import Photo
-from hairmask_core.models import choose_card
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
-from hairmask_core.session import open_session
 
 SIDE = 320
 

@@ -35,12 +35,14 @@ from dense import forget_peak, peak_megabytes
 from matting_errors import connectivity_error, gradient_error, mse, sad
 from rendered_hair import Scene, render, scenes
 
-from hairmask_core.evaluate import boundary_f_score, evaluate, iou
-from hairmask_core.image import read_photo
-from hairmask_core.models import choose_card
-from hairmask_core.pipeline import assemble, find_looks
-from hairmask_core.refine import WORK_LONG_SIDE, enlarge, guided_filter_coefficients, refine
-from hairmask_core.session import Session, open_session
+from hairmask_core.evaluation.evaluate import evaluate
+from hairmask_core.evaluation.metrics import boundary_f_score, iou
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.matting.guided_filter import guided_filter_coefficients
+from hairmask_core.matting.upsampling import WORK_LONG_SIDE, enlarge_map, refine_outline
+from hairmask_core.photo.files import read_photo
+from hairmask_core.pipeline import assemble, segment_photo
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # models/training
 from models.training.data import find_pairs  # noqa: E402
@@ -71,7 +73,7 @@ def degrade(alpha: np.ndarray, seed: int) -> np.ndarray:
 
 def make_trimap(coarse: np.ndarray, width: int, height: int) -> np.ndarray:
     """(height, width) float32: 1 surely hair, 0 surely not, 0.5 unknown: where the map is undecided and around."""
-    p = enlarge(coarse, width, height)
+    p = enlarge_map(coarse, width, height)
     unknown = ((p > 0.05) & (p < 0.95)).astype(np.uint8)
     radius = max(1, round(BAND * max(width, height)))
     unknown = cv2.dilate(unknown, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)) > 0
@@ -82,7 +84,7 @@ def make_trimap(coarse: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def upscaled(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
-    return enlarge(coarse, rgb.shape[1], rgb.shape[0])
+    return enlarge_map(coarse, rgb.shape[1], rgb.shape[0])
 
 
 def guided_gray(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
@@ -94,7 +96,7 @@ def guided(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     guide = rgb.astype(np.float32) / 255
     radius = round(2 * max(height, width) / LONG_SIDE)
-    c = enlarge(guided_filter_coefficients(guide, enlarge(coarse, width, height), radius, 1e-3), width, height)
+    c = enlarge_map(guided_filter_coefficients(guide, enlarge_map(coarse, width, height), radius, 1e-3), width, height)
     return np.clip((c[..., :3] * guide).sum(2) + c[..., 3], 0, 1)
 
 
@@ -116,8 +118,8 @@ def network() -> Session:
 
 
 def matting_network(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
-    """What ships as quality "best": `refine` with the network that the default card names."""
-    return refine(rgb, coarse, network().run)
+    """What ships as quality "best": `refine_outline` with the network that the default card names."""
+    return refine_outline(rgb, coarse, network().run)
 
 
 def network_then_guided(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
@@ -125,20 +127,20 @@ def network_then_guided(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     scale = min(1.0, WORK_LONG_SIDE / max(height, width))
     size = (round(width * scale), round(height * scale))
-    return refine(rgb, cv2.resize(matting_network(rgb, coarse), size, interpolation=cv2.INTER_AREA))
+    return refine_outline(rgb, cv2.resize(matting_network(rgb, coarse), size, interpolation=cv2.INTER_AREA))
 
 
 def guided_then_network(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     """The guided filter's matte, reduced, as the network's map."""
     size = (coarse.shape[1] * 2, coarse.shape[0] * 2)
-    return matting_network(rgb, cv2.resize(refine(rgb, coarse), size, interpolation=cv2.INTER_AREA))
+    return matting_network(rgb, cv2.resize(refine_outline(rgb, coarse), size, interpolation=cv2.INTER_AREA))
 
 
 METHODS: dict[str, Callable] = {
     "upscaled": upscaled,
     "guided filter, gray": guided_gray,
     "guided filter, color": guided,
-    "guided filter, fast": refine,
+    "guided filter, fast": refine_outline,
     "matting network": matting_network,
     "network, then guided": network_then_guided,
     "guided, then network": guided_then_network,
@@ -188,7 +190,7 @@ def measure_photos(data: Path) -> list[dict]:
     print("| photos | refined by | IoU | pixel accuracy | boundary F |\n" + "|---" * 5 + "|")
     for name in PHOTOS:
         files = [(pair.image, pair.mask) for pair in find_pairs(data, (name,)) if pair.is_validation]
-        seen = [find_looks(read_photo(image), session) for image, _ in files]
+        seen = [segment_photo(read_photo(image), session) for image, _ in files]
         for way, how in ways.items():
             looks = iter(seen)
             mean = evaluate(files, lambda photo: assemble(photo, next(looks), *how))["mean"]

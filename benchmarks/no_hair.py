@@ -21,11 +21,11 @@ import numpy as np
 import skimage.data
 import skimage.io
 
-from hairmask_core.image import Photo
-from hairmask_core.looks import QUALITIES
-from hairmask_core.models import choose_card
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
-from hairmask_core.session import open_session
+from hairmask_core.segmentation.whole_image import QUALITIES
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.training.data import render_texture  # noqa: E402

@@ -1,6 +1,6 @@
 """How often heads of hair are told apart rightly: python benchmarks/people.py --data DATA [--sets celebamask figaro1k]
 
-On true masks of photos of one person, so that only `people.find_heads` is measured: the share of them that counts as
+On true masks of photos of one person, so that only `find_markers` is measured: the share of them that counts as
 one head, and of pairs of them, made as wide as each other, that count as two: with room between them, and overlapping
 by a tenth of their width with the second head at the same height or a quarter of the width lower.
 """
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hairmask_core.people import WORKING_SIDE, find_heads
+from hairmask_core.hair.instances import WORKING_SIDE, find_markers
 
 WIDTH = 160  # of each head of a pair, pixels
 LEAST = 0.02  # of the photo that is hair; less is no portrait
@@ -61,9 +61,9 @@ def main() -> None:
         masks = read_masks(args.data / name / "masks", args.photos)
         heads = [crop(mask) for mask in masks]
         pairs = list(zip(heads[::2], heads[1::2]))
-        shares = [np.mean([find_heads(mask).max() == 1 for mask in masks])]
+        shares = [np.mean([find_markers(mask).max() == 1 for mask in masks])]
         for gap, drop in ((0.3, 0), (-0.1, 0), (-0.1, 0.25)):
-            shares.append(np.mean([find_heads(pair(one, other, gap, drop)).max() == 2 for one, other in pairs]))
+            shares.append(np.mean([find_markers(pair(one, other, gap, drop)).max() == 2 for one, other in pairs]))
         print(f"{name:12}" + "".join(f"{share:8.2f}" for share in shares))
 
 

@@ -27,10 +27,12 @@ import numpy as np
 import skimage.data
 from portrait import through_worker, worker_client
 
-from hairmask_core.dye import KEPT_VARIATION, LINEAR_RANGE, VARIATION_LIMIT
-from hairmask_core.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
-from hairmask_core.recolor import HairTone, make_dye
-from hairmask_core.shades import find_shade
+from hairmask_core.color.gamut import LINEAR_RANGE
+from hairmask_core.color.kernels import KEPT_VARIATION, VARIATION_LIMIT
+from hairmask_core.color.shades import find_shade
+from hairmask_core.color.tone_curve import make_transform
+from hairmask_core.hair.tone import HairTone
+from hairmask_core.photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
 
 SIZES = (1, 2, 12, 24, 100)
 QUICK = (1, 24)
@@ -51,8 +53,8 @@ def one_pass(rgb: np.ndarray) -> None:
 
 
 def recolor_in_numpy(rgb: np.ndarray, shade: tuple[float, float, float]) -> np.ndarray:
-    """`hairmask_core.recolor.recolor` of hair of TONE at full strength: (H, W, 3) uint8, by its formulas."""
-    dye = make_dye(TONE, shade)
+    """`hairmask_core.color.recolor.recolor` of hair of TONE at full strength: (H, W, 3) uint8, by its formulas."""
+    dye = make_transform(TONE, shade)
     x = rgb.astype(np.float32) / 255
     linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
     lab = np.cbrt(linear @ RGB_TO_LMS.T.astype(np.float32)) @ LMS_TO_LAB.T.astype(np.float32)

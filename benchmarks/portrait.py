@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from hairmask_core import __version__
-from hairmask_core.image import read_photo
+from hairmask_core.photo.files import read_photo
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "gimp_plugin" / "hair_recolor"))
 import worker_client  # noqa: E402

@@ -35,13 +35,15 @@ import numpy as np
 import skimage.data
 from skimage.color import deltaE_ciede2000, hsv2rgb, rgb2hsv, rgb2lab
 
-from hairmask_core.image import Photo, from_float, to_float, write_image
-from hairmask_core.models import choose_card
-from hairmask_core.oklab import encode
+from hairmask_core.color.recolor import recolor
+from hairmask_core.color.shades import Shade, named_shades
+from hairmask_core.hair.tone import HairTone, measure_tone
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.files import write_image
+from hairmask_core.photo.oklab import linear_to_srgb
+from hairmask_core.photo.pixels import Photo, from_float, to_float
 from hairmask_core.pipeline import find_hair
-from hairmask_core.recolor import HairTone, measure_tone, recolor
-from hairmask_core.session import open_session
-from hairmask_core.shades import Shade, named_shades
 
 SIMILAR = 15  # L* between hair and shade: up to here they are of similar depth
 STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -169,7 +171,7 @@ def reinhard(rgb: np.ndarray, source: Source, hair: np.ndarray, shade: Shade) ->
     lab, target = forward(rgb / 255.0), forward(np.array(shade.rgb))
     moved = lab - lab[hair].mean(axis=0) + target
     linear = 10 ** (moved @ np.linalg.inv(RUDERMAN_LAB).T) @ np.linalg.inv(RUDERMAN_LMS).T
-    return from_float(encode(np.clip(linear, 0, 1).astype(np.float32)), np.uint8)
+    return from_float(linear_to_srgb(np.clip(linear, 0, 1).astype(np.float32)), np.uint8)
 
 
 WAYS = {

@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 import skimage.data
 
-from hairmask_core.image import Photo, make_proxy, proxy_size
-from hairmask_core.looks import QUALITIES
-from hairmask_core.models import choose_card, read_card
+from hairmask_core.inference.cards import choose_card, read_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.matting.upsampling import enlarge_map
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.photo.proxy import make_proxy, proxy_size
 from hairmask_core.pipeline import find_hair
-from hairmask_core.refine import enlarge
-from hairmask_core.segment import segment
-from hairmask_core.session import Session, open_session
+from hairmask_core.segmentation.whole_image import QUALITIES, segment
 
 FIRST_MODEL = Path(__file__).parent / "first_model" / "hair-u-mobilenetv2.json"
 
@@ -55,7 +55,7 @@ def one_pass(photo: Photo, session: Session) -> np.ndarray:
     """The whole photo at the model's working scale, once: how the first model was used."""
     card = session.card
     proxy = make_proxy(photo, proxy_size(photo.width, photo.height, card.long_side, card.multiple))
-    return enlarge(segment(proxy, session), photo.width, photo.height)
+    return enlarge_map(segment(proxy, session), photo.width, photo.height)
 
 
 def milliseconds(methods: dict[str, Callable[[Photo], object]], photo: Photo, runs: int) -> dict[str, float]:

@@ -19,15 +19,16 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from hairmask_core.dense import LARGEST_STEP
-from hairmask_core.evaluate import evaluate
-from hairmask_core.image import Photo, read_photo
-from hairmask_core.looks import Look
-from hairmask_core.models import ENGINES, choose_card
-from hairmask_core.pipeline import assemble, find_looks
-from hairmask_core.refine import ask_neighbors, reclassify, sharpen
-from hairmask_core.session import Session, open_session
-from hairmask_core.texture import find_map, look_around
+from hairmask_core.evaluation.evaluate import evaluate
+from hairmask_core.inference.cards import ENGINES, choose_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import assemble, segment_photo
+from hairmask_core.segmentation.patch import classify_windows, context_map
+from hairmask_core.segmentation.pixel_classifier import reclassify, sharpen_noisy_or, smooth_binomial
+from hairmask_core.segmentation.regions import Crop
+from hairmask_core.segmentation.sliding_window import LARGEST_STEP
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.training.data import find_pairs  # noqa: E402
@@ -35,19 +36,19 @@ from models.training.data import find_pairs  # noqa: E402
 FIGURES = ("iou", "f1", "average_precision", "boundary_f_score")
 
 
-def look_widely(photo: Photo, session: Session, step: int) -> list[Look]:
-    return [find_map(photo, session, step)]
+def look_widely(photo: Photo, session: Session, step: int) -> list[Crop]:
+    return [classify_windows(photo, session, step)]
 
 
-def look_finely(photo: Photo, session: Session, step: int) -> list[Look]:
-    return [find_map(photo, replace(session, coarser=None), step)]
+def look_finely(photo: Photo, session: Session, step: int) -> list[Crop]:
+    return [classify_windows(photo, replace(session, coarser=None), step)]
 
 
-def look_coarsely(photo: Photo, session: Session, step: int) -> list[Look]:
+def look_coarsely(photo: Photo, session: Session, step: int) -> list[Crop]:
     (look,) = look_finely(photo, session, LARGEST_STEP)  # for its place and size
     size = look.coarse.shape[::-1]
     step = step * session.coarser.card.long_side / session.card.long_side
-    return [replace(look, coarse=look_around(photo, session.coarser, step, size))]
+    return [replace(look, coarse=context_map(photo, session.coarser, step, size))]
 
 
 def main() -> None:
@@ -62,10 +63,13 @@ def main() -> None:
     pairs = [pair for pair in find_pairs(args.data, (args.set,)) if pair.is_validation][: args.limit]
     files = [(pair.image, pair.mask) for pair in pairs]
     session = open_session(choose_card(engine=args.engine), "cpu")
-    look_at = look_widely if session.card.task == "patch" else find_looks
+    look_at = look_widely if session.card.task == "patch" else segment_photo
     seen = [look_at(read_photo(image), session, step=args.step) for image, _ in files]
 
-    stages = {"sharpened": lambda look: sharpen(look.coarse), "neighbours": lambda look: ask_neighbors(look.coarse)}
+    stages = {
+        "sharpened": lambda look: sharpen_noisy_or(look.coarse),
+        "neighbours": lambda look: smooth_binomial(look.coarse),
+    }
     classify = session.pixels.run if session.pixels else None
     if args.pixels:
         runtime = ort.InferenceSession(args.pixels.read_bytes(), providers=["CPUExecutionProvider"])

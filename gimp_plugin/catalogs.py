@@ -40,17 +40,17 @@ def gather():
     catalog.header_comment = "# Translations of Hair Recolor for GIMP. The same terms as the program: GPL-3.0-or-later."
     for name, line, message, comments, context in extract_from_dir(PLUGIN, comment_tags=["Translators:"]):
         catalog.add(message, None, [(f"gimp_plugin/hair_recolor/{name}", line)], auto_comments=comments)
-    shades = REPOSITORY / "hairmask_core/shades.json"
+    shades = REPOSITORY / "hairmask_core/color/shades.json"
     for shade in json.loads(shades.read_text(encoding="utf-8")):
         for text in (shade["label"], shade["description"]):
-            catalog.add(text, None, [("hairmask_core/shades.json", 1)])
+            catalog.add(text, None, [("hairmask_core/color/shades.json", 1)])
     for path in sorted((REPOSITORY / "models").glob("*.json")):
         card = json.loads(path.read_text(encoding="utf-8"))
         if card["task"] == "whole-image":
             for text in (card["label"], card["terms"]):
                 catalog.add(text, None, [(f"models/{path.name}", 1)])
     for text in WORKER:
-        catalog.add(text, None, [("hairmask_core/worker.py", 1)])
+        catalog.add(text, None, [("hairmask_core/server/server.py", 1)])
     return catalog
 
 

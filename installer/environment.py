@@ -22,8 +22,10 @@ from .system import SOURCE, InstallError, explain_refusal, installer_command, ru
 PINS = SOURCE / "installer" / "pins.txt"
 MARK = "hair-recolor.complete"  # in the environment's folder; holds the extras that were wanted
 NEEDED_MB = {"cpu": 1000, "cuda": 7000}  # with the downloads, which go once it is done
-CHECK_IMPORTS = "import pip, hairmask_core.cli, hairmask_core.kernels"  # which import all that the product needs
-COMPILE = "from hairmask_core.dye import TYPES, warm_up; warm_up(TYPES)"  # now rather than when the user waits for it
+CHECK_IMPORTS = (
+    "import pip, hairmask_core.cli.main, hairmask_core.color.kernels"  # which import all that the product needs
+)
+COMPILE = "from hairmask_core.color.transform import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"  # now rather than when the user waits for it
 PIP = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 
 

@@ -137,7 +137,7 @@ def demo(system, photo):
     python = kinds(system)[0].python
     photo = Path(photo) if photo else fetch_astronaut(python, folder)
     picture = folder / f"{photo.stem}-before-after.png"
-    made = subprocess.run([str(python), "-I", "-m", "hairmask_core.demo", str(photo), str(picture)])
+    made = subprocess.run([str(python), "-I", "-m", "hairmask_core.cli.demo", str(photo), str(picture)])
     if made.returncode != 0:
         return 1
     print(f"\nBefore and after: {picture}")

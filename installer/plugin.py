@@ -19,7 +19,7 @@ SHARED_WITH_OLD = ("worker_client.py", "texts.py")
 # And presets, which GIMP keeps of every filter.
 LAST_VALUES = tuple(f"3.*/plug-in-settings/*python-fu-{name}*" for name in ("hair-recolor", "select-hair"))
 CHECK_SIDE = 64  # pixels
-CHECK_WISH = {  # see hairmask_core/protocol.py
+CHECK_WISH = {  # see hairmask_core/server/protocol.py
     "shade": "copper",
     "tips": None,
     "strength": 1.0,
@@ -49,7 +49,7 @@ def put_plugin(record, gimp, python):
     if not gimp.is_old:
         for path in PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo"):
             files[path.relative_to(PLUGIN_SOURCE).as_posix()] = path.read_bytes()
-    files["shades.json"] = (SOURCE / "hairmask_core" / "shades.json").read_bytes()
+    files["shades.json"] = (SOURCE / "hairmask_core" / "color" / "shades.json").read_bytes()
     files["models.json"] = json.dumps(read_models(), indent=1).encode()
     files["settings.json"] = make_settings(python)
     for name, content in files.items():

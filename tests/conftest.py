@@ -8,8 +8,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from hairmask_core.models import choose_card
-from hairmask_core.session import open_session
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.append(str(REPOSITORY))  # models/training, behind the installed product

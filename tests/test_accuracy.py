@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hairmask_core.evaluate import evaluate, find_pairs
-from hairmask_core.image import Photo
-from hairmask_core.models import ENGINES, choose_card, find_cards
+from hairmask_core.evaluation.evaluate import evaluate, find_pairs
+from hairmask_core.inference.cards import ENGINES, choose_card, find_cards
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
-from hairmask_core.session import open_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"

@@ -10,12 +10,13 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from hairmask_core.cli import build_parser, main
-from hairmask_core.image import Photo, read_photo, to_float
-from hairmask_core.models import choose_card
+from hairmask_core.cli.main import build_parser, main
+from hairmask_core.color.shades import named_shades
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.pixels import Photo, to_float
 from hairmask_core.pipeline import find_hair
-from hairmask_core.session import open_session
-from hairmask_core.shades import named_shades
 
 
 def run(*arguments):
@@ -313,7 +314,7 @@ def test_unclear_outputs_are_refused_before_any_work(tmp_path, monkeypatch, caps
 def test_missing_or_altered_model(portrait, tmp_path, monkeypatch, capsys, damage):
     import shutil
 
-    from hairmask_core.models import choose_card, models_folder
+    from hairmask_core.inference.cards import choose_card, models_folder
 
     folder = tmp_path / "models"
     folder.mkdir()

@@ -14,12 +14,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hairmask_core import dye, evaluate, matting, oklab, recolor, refine, regions, shades, strands
-from hairmask_core.dense import dense_map, spread
+from hairmask_core.color import gamut, recolor, shades, tone_curve, transform
+from hairmask_core.color.blend import blend
 from hairmask_core.errors import HairmaskError, PhotoError, RequestError, ShadeError
-from hairmask_core.exchange import (
+from hairmask_core.evaluation import evaluate, metrics
+from hairmask_core.hair import strands
+from hairmask_core.hair import tone as hair_tone
+from hairmask_core.hair.tone import sample_photo
+from hairmask_core.matting import guided_filter, matting_network, upsampling
+from hairmask_core.photo import oklab
+from hairmask_core.photo.files import read_photo, write_image
+from hairmask_core.photo.pixels import FULL_SCALE, Photo, from_float, to_float
+from hairmask_core.photo.proxy import make_proxy, proxy_size
+from hairmask_core.photo.strips import row_strips
+from hairmask_core.pipeline import assemble, find_hair, recolor_photo
+from hairmask_core.segmentation import pixel_classifier, regions
+from hairmask_core.segmentation.patch import fuse_log_odds, log_odds
+from hairmask_core.segmentation.regions import Crop
+from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
+from hairmask_core.segmentation.whole_image import QUALITIES
+from hairmask_core.server.pixel_files import (
     PIXEL_TYPES,
-    check_request,
     hash_pixels,
     limit_matte,
     read_pixels,
@@ -27,20 +42,7 @@ from hairmask_core.exchange import (
     write_mask,
     write_pixels,
 )
-from hairmask_core.image import (
-    FULL_SCALE,
-    Photo,
-    from_float,
-    make_proxy,
-    proxy_size,
-    read_photo,
-    strips,
-    to_float,
-    write_image,
-)
-from hairmask_core.looks import QUALITIES, Look
-from hairmask_core.pipeline import assemble, blend, find_hair, recolor_photo, sample
-from hairmask_core.texture import fuse, log_odds
+from hairmask_core.server.request import check_request
 
 STORED = [np.uint8, np.uint16, np.float32]
 OTHERS = [
@@ -151,9 +153,9 @@ def photos(wild=True):
 numbers = st.floats(0, 1, width=32)
 colors = st.tuples(numbers, numbers, numbers)
 tones = st.builds(
-    lambda lightness, a, b, low, high: recolor.HairTone(lightness, a - 0.5, b - 0.5, low * lightness, high),
+    lambda lightness, a, b, low, high: hair_tone.HairTone(lightness, a - 0.5, b - 0.5, low * lightness, high),
     *[numbers] * 5,
-).map(lambda tone: recolor.HairTone(tone.lightness, tone.a, tone.b, tone.low, max(tone.high, tone.lightness)))
+).map(lambda tone: hair_tone.HairTone(tone.lightness, tone.a, tone.b, tone.low, max(tone.high, tone.lightness)))
 
 
 def promise(array, shape, dtype, low=0, high=1):
@@ -225,7 +227,7 @@ def test_proxy_sizes_are_multiples_and_hold_the_aspect(width, height, long_side,
 @given(st.integers(0, 5000), st.integers(0, 600000))
 @fuzz(100)
 def test_strips_cover_every_row_once(height, width):
-    assert [row for rows in strips(height, width) for row in range(rows.start, rows.stop)] == list(range(height))
+    assert [row for rows in row_strips(height, width) for row in range(rows.start, rows.stop)] == list(range(height))
 
 
 # Color
@@ -287,26 +289,26 @@ def test_recolor_of_anything(rgb, tone, shade, strength):
 @fuzz(200)
 def test_tone_and_its_color(data):
     rgb = data.draw(pictures(types=[np.float32], wild=False))
-    tone = recolor.measure_tone(rgb, data.draw(maps(rgb.shape[:2])))
+    tone = hair_tone.measure_tone(rgb, data.draw(maps(rgb.shape[:2])))
     assert 0 <= tone.low <= tone.lightness <= tone.high <= 1 + NEAR and max(abs(tone.a), abs(tone.b)) < 0.5
-    promise(np.array(recolor.tone_color(tone)), (3,), float)
+    promise(np.array(hair_tone.tone_color(tone)), (3,), float)
 
 
 @given(tone=tones, shade=numbers)
 @fuzz(200)
 def test_lightness_curves_rise_and_stay_within(tone, shade):
-    curve = recolor.lightness_curve(tone, shade)
-    promise(curve, (recolor.CURVE_SIZE,), float, recolor.DARKEST - 0.01, recolor.LIGHTEST + 0.01)
+    curve = tone_curve.lightness_curve(tone, shade)
+    promise(curve, (tone_curve.CURVE_SIZE,), float, gamut.DARKEST - 0.01, gamut.LIGHTEST + 0.01)
     assert (np.diff(curve) >= -1e-9).all()
 
 
 @given(tone=tones, shade=colors)
 @fuzz(100)
 def test_make_dye_and_apply_it(tone, shade):
-    made = recolor.make_dye(tone, shade)
-    promise(made.curves, (3, recolor.CURVE_SIZE), np.float32)
+    made = tone_curve.make_transform(tone, shade)
+    promise(made.curves, (3, tone_curve.CURVE_SIZE), np.float32)
     rgb = np.random.default_rng(0).random((3, 5, 3), np.float32)
-    promise(dye.apply_dye(rgb, made), rgb.shape, np.float32)
+    promise(transform.apply_transform(rgb, made), rgb.shape, np.float32)
 
 
 @given(colors, colors)
@@ -314,7 +316,7 @@ def test_make_dye_and_apply_it(tone, shade):
 def test_shades_between(roots, tips):
     found = strands.shades_between(roots, tips)
     assert found[0] == roots and found[-1] == tips
-    promise(np.array(found), (strands.SHADES, 3), float)
+    promise(np.array(found), (strands.GRADIENT_SHADES, 3), float)
 
 
 @given(st.data())
@@ -331,15 +333,15 @@ def test_root_to_tip(data):
 @given(p=maps())
 @fuzz(150)
 def test_votes(p):
-    promise(refine.sharpen(p), p.shape, np.float32)
-    promise(refine.ask_neighbors(p), p.shape, np.float32)
-    promise(refine.clear_haze(p), p.shape, np.float32)
+    promise(pixel_classifier.sharpen_noisy_or(p), p.shape, np.float32)
+    promise(pixel_classifier.smooth_binomial(p), p.shape, np.float32)
+    promise(upsampling.clear_haze(p), p.shape, np.float32)
 
 
 @given(p=maps(), size=sizes())
 @fuzz(100)
 def test_enlarge(p, size):
-    promise(refine.enlarge(p, size[1], size[0]), size, np.float32, p.min(), p.max())
+    promise(upsampling.enlarge_map(p, size[1], size[0]), size, np.float32, p.min(), p.max())
 
 
 @given(st.data())
@@ -347,17 +349,20 @@ def test_enlarge(p, size):
 def test_pixels_are_described_and_decided(data):
     rgb = data.draw(pictures(types=[np.float32], wild=False))
     p = data.draw(maps(rgb.shape[:2]))
-    features = refine.describe_pixels(rgb, p)
-    promise(features, (*p.shape, refine.FEATURES), np.float32, -10, 10)
-    out = refine.reclassify(rgb, p, lambda x: x[:, 3] * 3 - 1)
+    features = pixel_classifier.pixel_features(rgb, p)
+    promise(features, (*p.shape, pixel_classifier.PIXEL_FEATURES), np.float32, -10, 10)
+    out = pixel_classifier.reclassify(rgb, p, lambda x: x[:, 3] * 3 - 1)
     promise(out, p.shape, np.float32)
-    sure = (p <= refine.UNCERTAIN[0]) | (p >= refine.UNCERTAIN[1])
+    sure = (p <= pixel_classifier.UNCERTAIN_RANGE[0]) | (p >= pixel_classifier.UNCERTAIN_RANGE[1])
     np.testing.assert_array_equal(out[sure], p[sure])
 
 
 def network(x):
     """In place of the matting network: numbers of its shape that depend on what it sees."""
-    assert x.shape == (1, matting.FEATURES, matting.TILE, matting.TILE) and x.dtype == np.float32
+    assert (
+        x.shape == (1, matting_network.MATTING_FEATURES, matting_network.MATTING_TILE, matting_network.MATTING_TILE)
+        and x.dtype == np.float32
+    )
     assert np.isfinite(x).all()
     return x[:, :4] * np.float32(3) - 1
 
@@ -365,14 +370,14 @@ def network(x):
 @given(rgb=pictures(), coarse=maps(wild=True), network=st.sampled_from([None, None, None, network]))
 @fuzz(300)
 def test_refine(rgb, coarse, network):
-    promise(refine.refine(rgb, coarse, network), rgb.shape[:2], np.float32)
+    promise(upsampling.refine_outline(rgb, coarse, network), rgb.shape[:2], np.float32)
 
 
 @given(rgb=anything(), coarse=anything() | maps())
 @fuzz(300)
 def test_refine_of_anything(rgb, coarse):
     try:
-        promise(refine.refine(rgb, coarse), rgb.shape[:2], np.float32)
+        promise(upsampling.refine_outline(rgb, coarse), rgb.shape[:2], np.float32)
     except ValueError as error:
         assert "must be" in str(error)
 
@@ -382,11 +387,15 @@ def test_refine_of_anything(rgb, coarse):
 def test_matting_parts(data):
     guide = data.draw(pictures(types=[np.float32], wild=False))
     p = data.draw(maps(guide.shape[:2]))
-    assert np.isfinite(matting.describe(guide, p)).all()
-    promise(matting.color_nearby(guide, p), guide.shape, np.float32, -1e-3, 1 + 1e-3)
-    promise(matting.uncertain_share(p), p.shape, np.float32)
-    promise(matting.decided_share(p, data.draw(st.floats(0.01, 50))), p.shape, np.float32)
-    promise(matting.lacking(guide, p, data.draw(st.floats(0.01, 50)), np.dstack([guide, p])), p.shape, np.float32)
+    assert np.isfinite(matting_network.matting_features(guide, p)).all()
+    promise(matting_network.color_nearby(guide, p), guide.shape, np.float32, -1e-3, 1 + 1e-3)
+    promise(matting_network.uncertain_share(p), p.shape, np.float32)
+    promise(matting_network.decided_share(p, data.draw(st.floats(0.01, 50))), p.shape, np.float32)
+    promise(
+        matting_network.missing_hair(guide, p, data.draw(st.floats(0.01, 50)), np.dstack([guide, p])),
+        p.shape,
+        np.float32,
+    )
 
 
 @given(st.data())
@@ -394,7 +403,7 @@ def test_matting_parts(data):
 def test_matting_coefficients(data):
     guide = data.draw(pictures(types=[np.float32], wild=False))
     p = data.draw(maps(guide.shape[:2]))
-    found = matting.matting_coefficients(guide, p, 3.0, network)
+    found = matting_network.matting_coefficients(guide, p, 3.0, network)
     assert found.shape == (*p.shape, 4) and found.dtype == np.float32 and np.isfinite(found).all()
 
 
@@ -404,8 +413,8 @@ def test_guided_filter(data):
     guide = data.draw(pictures(types=[np.float32], wild=False))
     p = data.draw(maps(guide.shape[:2]))
     radius = data.draw(st.integers(1, 9))
-    c = refine.guided_filter_coefficients(guide, p, radius, refine.EPSILON)
-    side = max(1, (2 * radius + 1) // refine.FINENESS)
+    c = guided_filter.guided_filter_coefficients(guide, p, radius, upsampling.EPSILON)
+    side = max(1, (2 * radius + 1) // guided_filter.FINENESS)
     assert c.shape == (*(max(1, round(length / side)) for length in p.shape), 4)
     assert c.dtype == np.float32 and np.isfinite(c).all()
 
@@ -420,7 +429,7 @@ def test_regions_lie_within_the_photo_and_apart(glance, height, width):
     for i, region in enumerate(found):
         assert 0 <= region.top < region.bottom <= height and 0 <= region.left < region.right <= width
         assert not any(region.overlaps(other) for other in found[:i])
-        larger = regions.grow(region, glance, height, width)
+        larger = regions.grow_region(region, glance, height, width)
         assert larger.union(region) == larger and larger.bottom <= height and larger.right <= width
         assert larger.top >= 0 and larger.left >= 0
 
@@ -432,14 +441,14 @@ def test_tapered_mattes(data):
     before, (height, width) = matte.copy(), matte.shape
     top, left, below, right = (data.draw(st.integers(0, 3)) for _ in range(4))
     region = regions.Region(top, top + height, left, left + width)
-    promise(regions.taper(matte, region, top + height + below, left + width + right), before.shape, np.float32)
+    promise(regions.feather(matte, region, top + height + below, left + width + right), before.shape, np.float32)
     assert (matte <= before).all()
 
 
 @given(p=maps(), other=maps(), weights=st.tuples(numbers, numbers, numbers))
 @fuzz(50)
 def test_fusion(p, other, weights):
-    promise(fuse(p, cv2.resize(other, p.shape[::-1]), weights), p.shape, np.float32)
+    promise(fuse_log_odds(p, cv2.resize(other, p.shape[::-1]), weights), p.shape, np.float32)
     promise(log_odds(p), p.shape, np.float32, -7, 7)
 
 
@@ -448,7 +457,7 @@ def test_fusion(p, other, weights):
 def test_spread(data):
     height, width, step = (data.draw(st.integers(1, 40)) for _ in range(3))
     found = data.draw(maps((-(-height // step), -(-width // step))))
-    out = spread(found, step, height, width)
+    out = interpolate_map(found, step, height, width)
     promise(out, (height, width), np.float32)
     np.testing.assert_allclose(out[::step, ::step], found, atol=1e-6)
 
@@ -485,10 +494,10 @@ def test_find_hair_and_recolor(session, photo, quality, refined):
 @fuzz(100)
 def test_samples(photo, matte):
     matte = cv2.resize(matte, (photo.width, photo.height))
-    rgb, p = sample(photo, matte)
+    rgb, p = sample_photo(photo, matte)
     promise(rgb, (*p.shape, 3), np.float32)
     promise(p, p.shape, np.float32)
-    recolor.measure_tone(rgb, p)
+    hair_tone.measure_tone(rgb, p)
 
 
 @given(photo=photos(), coarse=maps(wild=True), refined=st.booleans(), seed=st.integers(0, 99))
@@ -499,7 +508,7 @@ def test_looks_are_assembled(photo, coarse, refined, seed):
     for _ in range(rng.integers(1, 4)):
         top, left = rng.integers(0, photo.height), rng.integers(0, photo.width)
         region = regions.Region(top, rng.integers(top, photo.height) + 1, left, rng.integers(left, photo.width) + 1)
-        looks.append(Look(region, None, np.clip(np.nan_to_num(coarse), 0, 1)))
+        looks.append(Crop(region, None, np.clip(np.nan_to_num(coarse), 0, 1)))
     promise(assemble(photo, looks, refined), (photo.height, photo.width), np.float32)
 
 
@@ -547,17 +556,17 @@ def judged(draw):
 @fuzz(250)
 def test_metrics_are_shares(judged):
     p, truth = judged
-    found = p >= evaluate.THRESHOLD
+    found = p >= metrics.THRESHOLD
     for metric in ("iou", "f1", "pixel_accuracy", "mean_pixel_accuracy", "boundary_f_score"):
-        measure = getattr(evaluate, metric)
+        measure = getattr(metrics, metric)
         assert 0 <= measure(found, truth) <= 1 and measure(truth, truth) == 1, metric
-    assert 0 <= evaluate.dice(p, truth) <= 1 + NEAR
-    histogram = evaluate.score_histogram(p, truth)
-    assert histogram.shape == (2, evaluate.BINS) and histogram.sum() == p.size
-    precision, recall = evaluate.precision_recall(histogram)
-    promise(precision, (evaluate.BINS,), float)
-    promise(recall, (evaluate.BINS,), float)
-    assert 0 <= evaluate.average_precision(histogram) <= 1 + NEAR
+    assert 0 <= metrics.dice(p, truth) <= 1 + NEAR
+    histogram = metrics.score_histogram(p, truth)
+    assert histogram.shape == (2, metrics.BINS) and histogram.sum() == p.size
+    precision, recall = metrics.precision_recall(histogram)
+    promise(precision, (metrics.BINS,), float)
+    promise(recall, (metrics.BINS,), float)
+    assert 0 <= metrics.average_precision(histogram) <= 1 + NEAR
 
 
 @given(found=anything(), truth=anything() | maps())
@@ -566,7 +575,7 @@ def test_metrics_of_anything(found, truth):
     metrics = ("iou", "f1", "pixel_accuracy", "mean_pixel_accuracy", "boundary_f_score", "dice", "score_histogram")
     for metric in metrics:
         try:
-            result = getattr(evaluate, metric)(found, truth)
+            result = getattr(metrics, metric)(found, truth)
         except ValueError as error:
             assert "must be" in str(error)
         else:

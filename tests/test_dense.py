@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from hairmask_core.dense import LARGEST_STEP, cheapest_way, dense_map, slide_window, spread
 from hairmask_core.errors import Cancelled, ModelError
+from hairmask_core.segmentation.sliding_window import (
+    LARGEST_STEP,
+    cheapest_way,
+    dense_map,
+    interpolate_map,
+    slide_window,
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +110,7 @@ def test_numbers_that_are_none_are_an_error(photo, classifier):
 @pytest.mark.parametrize("step", [1, 2, 5, 35])
 def test_spread_keeps_every_window_in_its_place(step):
     found = np.random.default_rng(step).random((-(-50 // step), -(-41 // step))).astype(np.float32)
-    out = spread(found, step, 50, 41)
+    out = interpolate_map(found, step, 50, 41)
     assert out.shape == (50, 41) and out.dtype == np.float32
     np.testing.assert_allclose(out[::step, ::step], found, atol=1e-6)
     assert out.min() >= found.min() - 1e-6 and out.max() <= found.max() + 1e-6
@@ -113,4 +119,4 @@ def test_spread_keeps_every_window_in_its_place(step):
 def test_spread_is_bilinear():
     ramp = np.add.outer(np.arange(0, 40, 4), 2 * np.arange(0, 40, 4)).astype(np.float32)
     expected = np.add.outer(np.arange(37), 2 * np.arange(37))
-    np.testing.assert_allclose(spread(ramp, 4, 37, 37), expected, atol=1e-4)
+    np.testing.assert_allclose(interpolate_map(ramp, 4, 37, 37), expected, atol=1e-4)

@@ -8,31 +8,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hairmask_core import evaluate as e
 from hairmask_core.errors import HairmaskError, PhotoError
-from hairmask_core.image import read_photo
+from hairmask_core.evaluation import evaluate, metrics
+from hairmask_core.photo.files import read_photo
 
 TRUTH = np.array([[1, 1, 0, 0], [1, 1, 0, 0]], bool)
 FOUND = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)  # TP 3, FP 1, FN 1, TN 3
 
 
 def test_counts_by_hand():
-    assert e.iou(FOUND, TRUTH) == 3 / 5
-    assert e.f1(FOUND, TRUTH) == 6 / 8
-    assert e.pixel_accuracy(FOUND, TRUTH) == 6 / 8
-    assert e.mean_pixel_accuracy(FOUND, TRUTH) == (3 / 4 + 3 / 4) / 2
+    assert metrics.iou(FOUND, TRUTH) == 3 / 5
+    assert metrics.f1(FOUND, TRUTH) == 6 / 8
+    assert metrics.pixel_accuracy(FOUND, TRUTH) == 6 / 8
+    assert metrics.mean_pixel_accuracy(FOUND, TRUTH) == (3 / 4 + 3 / 4) / 2
 
 
 def test_empty_masks():
     none = np.zeros((3, 3), bool)
-    assert e.iou(none, none) == e.f1(none, none) == e.dice(none.astype(np.float32), none) == 1
-    assert e.boundary_f_score(none, none) == 1 and e.boundary_f_score(~none, none) == 1  # a full mask has no outline
-    assert e.mean_pixel_accuracy(none, none) == 1
+    assert metrics.iou(none, none) == metrics.f1(none, none) == metrics.dice(none.astype(np.float32), none) == 1
+    assert (
+        metrics.boundary_f_score(none, none) == 1 and metrics.boundary_f_score(~none, none) == 1
+    )  # a full mask has no outline
+    assert metrics.mean_pixel_accuracy(none, none) == 1
 
 
 def test_dice_of_a_hard_mask_is_f1_and_of_a_soft_one_less():
-    assert e.dice(FOUND.astype(np.float32), TRUTH) == pytest.approx(e.f1(FOUND, TRUTH))
-    assert e.dice(TRUTH * np.float32(0.5), TRUTH) == pytest.approx(2 * 2 / (2 + 4))
+    assert metrics.dice(FOUND.astype(np.float32), TRUTH) == pytest.approx(metrics.f1(FOUND, TRUTH))
+    assert metrics.dice(TRUTH * np.float32(0.5), TRUTH) == pytest.approx(2 * 2 / (2 + 4))
 
 
 def test_average_precision_equals_the_sorted_formula():
@@ -42,26 +44,28 @@ def test_average_precision_equals_the_sorted_formula():
     hits = truth.ravel()[np.argsort(-p.ravel(), kind="stable")]
     precision = np.cumsum(hits) / np.arange(1, hits.size + 1)
     exact = precision[hits].sum() / hits.sum()
-    assert e.average_precision(e.score_histogram(p, truth)) == pytest.approx(exact, abs=1e-2)
+    assert metrics.average_precision(metrics.score_histogram(p, truth)) == pytest.approx(exact, abs=1e-2)
 
 
 def test_average_precision_of_perfect_and_of_no_knowledge():
     truth = np.arange(1000).reshape(20, 50) % 4 == 0
-    assert e.average_precision(e.score_histogram(truth.astype(np.float32), truth)) == 1
-    assert e.average_precision(e.score_histogram(np.full(truth.shape, 0.5, np.float32), truth)) == pytest.approx(0.25)
+    assert metrics.average_precision(metrics.score_histogram(truth.astype(np.float32), truth)) == 1
+    assert metrics.average_precision(
+        metrics.score_histogram(np.full(truth.shape, 0.5, np.float32), truth)
+    ) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(("shift", "score"), [(0, 1.0), (1, 1.0), (40, 0.0)])
 def test_boundary_score_of_shifted_stripes(shift, score):
     columns = np.arange(200)[None].repeat(200, 0)  # the tolerance is 2.1 pixels
-    assert e.boundary_f_score(columns >= 100 + shift, columns >= 100) == score
+    assert metrics.boundary_f_score(columns >= 100 + shift, columns >= 100) == score
 
 
 def test_boundary_score_falls_where_half_of_the_outline_is_off():
     truth = np.arange(200)[None].repeat(200, 0) >= 100
     found = truth.copy()
     found[:100] = np.arange(200)[None] >= 140
-    assert 0.4 < e.boundary_f_score(found, truth) < 0.75
+    assert 0.4 < metrics.boundary_f_score(found, truth) < 0.75
 
 
 @pytest.fixture
@@ -80,37 +84,37 @@ def test_a_folder_from_end_to_end(folders, tmp_path):
     advanced = []
     p = np.zeros((20, 30), np.float32)
     p[:, 10:] = 0.9
-    result = e.evaluate(e.find_pairs(*folders), lambda photo: p, lambda: advanced.append(1))
+    result = evaluate.evaluate(evaluate.find_pairs(*folders), lambda photo: p, lambda: advanced.append(1))
     assert len(advanced) == 3 and result["photos_with_hair"] == 2 and result["empty_photos"] == 1
     assert result["photos"][0]["iou"] == 1 and result["photos"][1]["iou"] == pytest.approx(10 / 30)
     assert result["mean"]["iou"] == pytest.approx((1 + 1 / 3) / 2)
     assert result["mean_false_share"] == pytest.approx(2 / 3)
     assert json.loads(json.dumps(result)) == result
-    assert "iou" in e.format_table(result) and "66.667 %" in e.format_table(result)
-    e.plot_curve(result, tmp_path / "pr.png")
+    assert "iou" in evaluate.format_table(result) and "66.667 %" in evaluate.format_table(result)
+    evaluate.plot_curve(result, tmp_path / "pr.png")
     assert len(np.unique(read_photo(tmp_path / "pr.png").rgb.reshape(-1, 3), axis=0)) > 20
 
 
 def test_limit(folders):
-    assert [photo.stem for photo, _ in e.find_pairs(*folders, limit=2)] == ["a", "b"]
+    assert [photo.stem for photo, _ in evaluate.find_pairs(*folders, limit=2)] == ["a", "b"]
 
 
 def test_what_does_not_pair_is_said(folders, tmp_path):
     images, masks = folders
     with pytest.raises(PhotoError, match="is not a folder"):
-        e.find_pairs(images, tmp_path / "nowhere")
+        evaluate.find_pairs(images, tmp_path / "nowhere")
     (masks / "b.png").unlink()
     with pytest.raises(PhotoError, match="1 of 3 photos have no mask .* the first is b.jpg"):
-        e.find_pairs(images, masks)
+        evaluate.find_pairs(images, masks)
     with pytest.raises(PhotoError, match="holds no photos"):
-        e.find_pairs(tmp_path, masks)
+        evaluate.find_pairs(tmp_path, masks)
 
 
 def test_mask_of_another_size_is_refused(folders):
     images, masks = folders
     Image.new("L", (31, 20)).save(masks / "a.png")
     with pytest.raises(PhotoError, match="31x20 pixels, its photo 30x20"):
-        e.evaluate(e.find_pairs(images, masks), lambda photo: np.zeros((20, 30), np.float32))
+        evaluate.evaluate(evaluate.find_pairs(images, masks), lambda photo: np.zeros((20, 30), np.float32))
 
 
 def test_masks_of_every_depth_and_numbering_read_alike(tmp_path):
@@ -124,11 +128,11 @@ def test_masks_of_every_depth_and_numbering_read_alike(tmp_path):
     }
     for name, pixels in stored.items():
         assert cv2.imwrite(str(tmp_path / name), pixels)
-        assert np.array_equal(e.read_mask(tmp_path / name), hair), name
+        assert np.array_equal(evaluate.read_mask(tmp_path / name), hair), name
     Image.fromarray(hair).save(tmp_path / "1bit.png")
-    assert np.array_equal(e.read_mask(tmp_path / "1bit.png"), hair)
+    assert np.array_equal(evaluate.read_mask(tmp_path / "1bit.png"), hair)
     assert cv2.imwrite(str(tmp_path / "none.png"), np.zeros((20, 30), np.uint8))
-    assert not e.read_mask(tmp_path / "none.png").any()
+    assert not evaluate.read_mask(tmp_path / "none.png").any()
 
 
 def test_a_turned_photo_is_measured_upright(folders):
@@ -136,43 +140,46 @@ def test_a_turned_photo_is_measured_upright(folders):
     turn = Image.Exif()
     turn[0x0112] = 6  # stored lying, 20 wide and 30 high; shown 30 wide and 20 high
     Image.new("RGB", (20, 30)).save(images / "a.jpg", exif=turn)
-    hair = e.read_mask(masks / "a.png")
-    result = e.evaluate(e.find_pairs(images, masks, limit=1), lambda photo: hair.astype(np.float32))
+    hair = evaluate.read_mask(masks / "a.png")
+    result = evaluate.evaluate(evaluate.find_pairs(images, masks, limit=1), lambda photo: hair.astype(np.float32))
     assert result["photos"][0]["iou"] == 1
 
 
 def test_files_that_pair_twice_are_refused_and_hidden_ones_passed_over(folders):
     images, masks = folders
     (images / "._a.jpg").write_bytes(b"resource fork")
-    assert len(e.find_pairs(images, masks)) == 3
+    assert len(evaluate.find_pairs(images, masks)) == 3
     Image.new("L", (30, 20)).save(masks / "a.gif")
     with pytest.raises(PhotoError, match="both a.gif and a.png"):
-        e.find_pairs(images, masks)
+        evaluate.find_pairs(images, masks)
 
 
 def test_figures_without_any_hair_or_any_photo(folders, tmp_path):
     images, masks = folders
-    pairs = [pair for pair in e.find_pairs(images, masks) if pair[0].stem == "empty"]
-    for result in (e.evaluate(pairs, lambda photo: np.zeros((20, 30), np.float32)), e.evaluate([], lambda photo: None)):
+    pairs = [pair for pair in evaluate.find_pairs(images, masks) if pair[0].stem == "empty"]
+    for result in (
+        evaluate.evaluate(pairs, lambda photo: np.zeros((20, 30), np.float32)),
+        evaluate.evaluate([], lambda photo: None),
+    ):
         assert result["mean"]["iou"] is None and result["pooled_average_precision"] is None
         assert json.loads(json.dumps(result, allow_nan=False)) == result
-        assert e.format_table(result).startswith("0 photos with hair")
+        assert evaluate.format_table(result).startswith("0 photos with hair")
         with pytest.raises(PhotoError, match="none of the masks has hair"):
-            e.plot_curve(result, tmp_path / "pr.png")
+            evaluate.plot_curve(result, tmp_path / "pr.png")
 
 
 def test_plot_without_matplotlib_says_what_to_install(folders, tmp_path, monkeypatch):
-    result = e.evaluate(e.find_pairs(*folders), lambda photo: np.ones((20, 30), np.float32))
+    result = evaluate.evaluate(evaluate.find_pairs(*folders), lambda photo: np.ones((20, 30), np.float32))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(HairmaskError, match="pip install matplotlib"):
-        e.plot_curve(result, tmp_path / "pr.png")
+        evaluate.plot_curve(result, tmp_path / "pr.png")
     assert not (tmp_path / "pr.png").exists()
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_bar(capsys, monkeypatch, terminal):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    with e.progress_bar(20) as advance:
+    with evaluate.progress_bar(20) as advance:
         for _ in range(20):
             advance()
     said = capsys.readouterr().err

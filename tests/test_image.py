@@ -9,16 +9,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from hairmask_core.errors import PhotoError
-from hairmask_core.image import (
-    Photo,
-    from_float,
-    make_proxy,
-    proxy_size,
-    read_photo,
-    strips,
-    to_float,
-    write_image,
-)
+from hairmask_core.photo.files import read_photo, write_image
+from hairmask_core.photo.pixels import Photo, from_float, to_float
+from hairmask_core.photo.proxy import make_proxy, proxy_size
+from hairmask_core.photo.strips import row_strips
 
 
 def test_reads_8_bit_rgb_exactly(portrait, astronaut):
@@ -200,5 +194,5 @@ def test_proxy_hides_what_is_transparent():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (4000, 1), (1, 3_000_000), (1500, 2000)])
 def test_strips_cover_every_row_once(height, width):
-    rows = [row for strip in strips(height, width) for row in range(strip.start, strip.stop)]
+    rows = [row for strip in row_strips(height, width) for row in range(strip.start, strip.stop)]
     assert rows == list(range(height))

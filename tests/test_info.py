@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hairmask_core import info, session
 from hairmask_core.checks import FAILED, NOTE, OK, Check, format_checks
-from hairmask_core.cli import main
-from hairmask_core.models import find_cards, models_folder
+from hairmask_core.cli import info
+from hairmask_core.cli.main import main
+from hairmask_core.inference import session
+from hairmask_core.inference.cards import find_cards, models_folder
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_worker_that_does_not_start(monkeypatch, tmp_path):
 def test_formulas_that_cannot_be_compiled_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)  # what Python takes for "cannot be imported"
     check = info.check_colors()
-    assert check.state == FAILED and "numba" in check.finding and check.remedy == info.REPAIR
+    assert check.state == FAILED and "numba" in check.finding and check.remedy == info.REPAIR_REMEDY
 
 
 def test_a_device_that_does_not_run_the_network(monkeypatch):

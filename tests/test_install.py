@@ -20,7 +20,7 @@ import pytest
 from pins import read_pins
 
 from hairmask_core import __version__
-from hairmask_core.image import read_photo
+from hairmask_core.photo.files import read_photo
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -188,9 +188,7 @@ def test_an_older_version_becomes_this_one_and_its_worker_ends(home, tmp_path):
     weights = next((home / DATA / "venv").glob("lib/python*/site-packages/hairmask_core/weights/hair-u-lite2.onnx"))
     old = shutil.copytree(weights.parent.parent, tmp_path / "old/hairmask_core")
     (old / "__init__.py").write_text('__version__ = "0.1.0"')
-    serve = (
-        f"import sys; sys.path.insert(0, {str(old.parent)!r}); from hairmask_core import cli; cli.main(sys.argv[1:])"
-    )
+    serve = f"import sys; sys.path.insert(0, {str(old.parent)!r}); from hairmask_core.cli.main import main; main(sys.argv[1:])"
     directory = home / ".cache/hair-recolor/worker"
     command = [settings["python"], "-I", "-c", serve, "worker", "--directory", directory]
     worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

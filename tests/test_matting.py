@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from hairmask_core.errors import Cancelled
-from hairmask_core.matting import (
-    FEATURES,
-    KEPT,
+from hairmask_core.matting.matting_network import (
+    KEPT_SIDE,
+    KNOWN_HAIR,
+    MATTING_FEATURES,
+    MATTING_TILE,
+    NETWORK_REACH,
     OVERLAP,
-    REACH,
-    SURE,
-    TILE,
     UNDECIDED,
-    WIDE,
+    WIDE_SIDE,
     decided_share,
-    fade,
-    lacking,
     matting_coefficients,
+    missing_hair,
+    tile_feather,
     tile_starts,
     uncertain_share,
 )
-from hairmask_core.refine import refine
+from hairmask_core.matting.upsampling import refine_outline
 
 
 def guess(x):
@@ -37,12 +37,15 @@ def keep(x):
     return out
 
 
-@pytest.mark.parametrize("length", [1, OVERLAP, TILE, TILE + 1, 2 * TILE - OVERLAP, 2 * TILE - OVERLAP + 1, 1536])
+@pytest.mark.parametrize(
+    "length",
+    [1, OVERLAP, MATTING_TILE, MATTING_TILE + 1, 2 * MATTING_TILE - OVERLAP, 2 * MATTING_TILE - OVERLAP + 1, 1536],
+)
 def test_tiles_cover_a_side_and_their_weights_add_up_to_one(length):
     starts = tile_starts(length)
-    total = np.zeros(starts[-1] + TILE)
+    total = np.zeros(starts[-1] + MATTING_TILE)
     for i, start in enumerate(starts):
-        total[start : start + TILE] += fade(i > 0, i < len(starts) - 1)
+        total[start : start + MATTING_TILE] += tile_feather(i > 0, i < len(starts) - 1)
     assert len(total) >= length and starts[-1] < length
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
@@ -58,7 +61,7 @@ def test_coefficients_are_the_networks_where_the_map_is_uncertain(shape):
     assert found.shape == (*shape, 4) and found.dtype == np.float32
     np.testing.assert_allclose(found[..., :3], np.broadcast_to([1, 0, 0], guide.shape), atol=1e-6)
     asked = np.dstack([np.ones_like(p), np.zeros((*shape, 3), np.float32)])
-    np.testing.assert_allclose(found[..., 3], lacking(guide, p, 3.0, asked), atol=1e-5)
+    np.testing.assert_allclose(found[..., 3], missing_hair(guide, p, 3.0, asked), atol=1e-5)
 
 
 def test_the_network_sees_guide_and_map_of_uncertain_tiles_only():
@@ -76,8 +79,8 @@ def test_the_network_sees_guide_and_map_of_uncertain_tiles_only():
     np.testing.assert_allclose(found[..., 3], p, atol=1e-6)
     assert len(seen) == 1
     rows, columns = (max(start for start in tile_starts(n) if start <= at) for n, at in ((500, 330), (900, 600)))
-    assert seen[0].shape == (1, FEATURES, TILE, TILE) and seen[0].dtype == np.float32
-    here = np.s_[rows : rows + TILE, columns : columns + TILE]
+    assert seen[0].shape == (1, MATTING_FEATURES, MATTING_TILE, MATTING_TILE) and seen[0].dtype == np.float32
+    here = np.s_[rows : rows + MATTING_TILE, columns : columns + MATTING_TILE]
     np.testing.assert_array_equal(seen[0][0, :3], guide[here].transpose(2, 0, 1))
     np.testing.assert_array_equal(seen[0][0, 3], p[here])
 
@@ -87,16 +90,16 @@ def test_what_the_network_leaves_out_is_added_where_the_map_has_hair():
     p[:, 100:] = 0.8
     guide, nothing = np.zeros((200, 200, 3), np.float32), np.zeros((200, 200, 4), np.float32)
     pixel = 8.0  # so that five goes into the side of the squares
-    more = lacking(guide, p, pixel, nothing)
+    more = missing_hair(guide, p, pixel, nothing)
     assert more.dtype == np.float32 and not more[:, :100].any()
     np.testing.assert_allclose(more[:, 100:], 0.8, atol=1e-6)
     everything = nothing.copy()
     everything[..., 3] = 1
-    assert not lacking(guide, p, pixel, everything).any()
+    assert not missing_hair(guide, p, pixel, everything).any()
     strands = nothing.copy()  # every fifth pixel solid instead of 0.8 missing a fifth: the same in all
     strands[:, 100:, 3] = np.where(np.arange(100) % 5 == 0, 0, 1)
-    reach = round(KEPT * pixel)
-    assert lacking(guide, p, pixel, strands)[:, 100 + reach : 200 - reach // 2].max() < 0.02
+    reach = round(KEPT_SIDE * pixel)
+    assert missing_hair(guide, p, pixel, strands)[:, 100 + reach : 200 - reach // 2].max() < 0.02
 
 
 def test_the_finer_the_map_the_nearer_the_matte_keeps_to_it():
@@ -104,7 +107,7 @@ def test_the_finer_the_map_the_nearer_the_matte_keeps_to_it():
     p, found = np.zeros((100, 100), np.float32), np.zeros((100, 100, 4), np.float32)
     p[:, 50:], found[:, :50, 3] = 0.9, 0.9
     guide = np.zeros((100, 100, 3), np.float32)
-    coarse, fine = (lacking(guide, p, pixel, found)[50] for pixel in (10.0, 1.0))
+    coarse, fine = (missing_hair(guide, p, pixel, found)[50] for pixel in (10.0, 1.0))
     assert coarse[52] < 0.5 and fine[52] > 0.8 and coarse[95] == pytest.approx(fine[95], abs=1e-5)
 
 
@@ -114,7 +117,7 @@ def test_what_is_certain_stays_away_from_what_is_not():
     p[100:110, 48:52] = 0.5
     share = uncertain_share(p)
     assert share.shape == p.shape and share.min() == 0 and share.max() == 1 and (share[100:110, 48:52] == 1).all()
-    assert (share[:, 52 + REACH + 8 :] == 0).all() and share[105, 52 + REACH // 2] == 1
+    assert (share[:, 52 + NETWORK_REACH + 8 :] == 0).all() and share[105, 52 + NETWORK_REACH // 2] == 1
     assert not uncertain_share(np.round(p)).any() and uncertain_share(np.full((3, 2), 0.5, np.float32)).all()
     found = matting_coefficients(np.random.default_rng(3).random((300, 400, 3), np.float32), p, 3.0, guess)
     untouched = share == 0
@@ -131,7 +134,7 @@ def test_tiles_fade_into_each_other():
         out[:, 3] = next(answers)
         return out
 
-    p = np.full((TILE, 2 * TILE - OVERLAP), 0.1, np.float32)
+    p = np.full((MATTING_TILE, 2 * MATTING_TILE - OVERLAP), 0.1, np.float32)
     alpha = matting_coefficients(np.zeros((*p.shape, 3), np.float32), p, 3.0, network)[0, :, 3]
     assert alpha[0] == 0.5 and alpha[-1] == 1
     assert np.abs(np.diff(alpha)).max() < 1.1 / OVERLAP
@@ -139,12 +142,12 @@ def test_tiles_fade_into_each_other():
 
 def test_the_matte_follows_the_full_resolution(monkeypatch):
     """Single-pixel lines that the guide cannot show come out with their full contrast."""
-    monkeypatch.setattr("hairmask_core.refine.WORK_LONG_SIDE", 100)
+    monkeypatch.setattr("hairmask_core.matting.upsampling.WORK_LONG_SIDE", 100)
     rgb = np.zeros((400, 400, 3), np.uint8)
     rgb[:, ::4, 0] = 255
     coarse = np.full((40, 40), 0.1, np.float32)
     coarse[-1] = 1
-    matte = refine(rgb, coarse, guess)
+    matte = refine_outline(rgb, coarse, guess)
     np.testing.assert_array_equal(matte[:300], (rgb[:300, :, 0] > 0).astype(np.float32))
 
 
@@ -157,7 +160,7 @@ def test_what_is_undecided_all_around_stays_as_it_is():
     pixel = 3.0
     share = decided_share(p, pixel)
     assert share.shape == p.shape and share.dtype == np.float32 and share.max() == 1
-    reach = round(WIDE * pixel / 2)
+    reach = round(WIDE_SIDE * pixel / 2)
     assert (share[100 + reach : 500 - reach, 100 + reach : 500 - reach] == 0).all()
     assert (share[:, 500 + reach + 8 :] == 1).all() and (decided_share(p, pixel / 100)[300, 200:400] == 0).all()
     mean = sum(UNDECIDED) / 2
@@ -173,16 +176,16 @@ def test_without_any_certain_hair_the_guided_filter_takes_the_networks_place(ast
     def network(x):
         raise AssertionError("asked")
 
-    coarse = np.random.default_rng(5).random((32, 32), np.float32) * np.float32(SURE)
-    np.testing.assert_array_equal(refine(astronaut, coarse, network), refine(astronaut, coarse))
+    coarse = np.random.default_rng(5).random((32, 32), np.float32) * np.float32(KNOWN_HAIR)
+    np.testing.assert_array_equal(refine_outline(astronaut, coarse, network), refine_outline(astronaut, coarse))
     coarse[5, 5] = 1
     with pytest.raises(AssertionError, match="asked"):
-        refine(astronaut, coarse, network)
+        refine_outline(astronaut, coarse, network)
 
 
 def test_progress_rises_and_can_stop_the_work(astronaut):
     said, coarse = [], np.full((32, 32), 0.9, np.float32)
-    refine(astronaut, coarse, keep, said.append)
+    refine_outline(astronaut, coarse, keep, said.append)
     assert said == sorted(said) and said[-1] == 1 and len(said) > 9
 
     def stop(done):
@@ -190,4 +193,4 @@ def test_progress_rises_and_can_stop_the_work(astronaut):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        refine(astronaut, coarse, keep, stop)
+        refine_outline(astronaut, coarse, keep, stop)

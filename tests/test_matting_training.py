@@ -8,9 +8,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from hairmask_core.matting import FEATURES, TILE, describe
-from hairmask_core.models import read_card
-from hairmask_core.session import open_session
+from hairmask_core.inference.cards import read_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.matting.matting_network import MATTING_FEATURES, MATTING_TILE, matting_features
 from models.training import matting
 from models.training.pieces import FACTORS, GUIDE_SIDE, draw_piece
 
@@ -65,13 +65,13 @@ def test_colors_nearby_tell_hair_from_the_rest():
     hair, rest = np.float32([0.3, 0.2, 0.1]), np.float32([0.7, 0.8, 0.9])
     guide = alpha[..., None] * hair + (1 - alpha[..., None]) * rest
     p = np.tile(np.clip(np.linspace(1.5, -0.5, 160, dtype=np.float32), 0, 1), (160, 1))
-    x = describe(guide, p)
-    assert x.shape == (160, 160, FEATURES) and x.dtype == np.float32
+    x = matting_features(guide, p)
+    assert x.shape == (160, 160, MATTING_FEATURES) and x.dtype == np.float32
     np.testing.assert_array_equal(x[..., :4], np.dstack([guide, p]))
     assert np.abs(x[..., 4] - alpha)[:, 60:100].max() < 0.1
     assert np.median(x[:, 60:100, 5]) == pytest.approx(np.square(hair - rest).sum(), rel=0.2)
     for value in (0.0, 0.5, 1.0):  # where there is only one of both, or neither
-        assert np.isfinite(describe(guide[:3, :5], np.full((3, 5), value, np.float32))).all()
+        assert np.isfinite(matting_features(guide[:3, :5], np.full((3, 5), value, np.float32))).all()
 
 
 def test_the_network_starts_from_the_guess_and_learns(pieces, data, tmp_path, monkeypatch):
@@ -85,7 +85,7 @@ def test_the_network_starts_from_the_guess_and_learns(pieces, data, tmp_path, mo
     assert saved["step"] == 3
 
     network = matting.MattingNet()
-    x = torch.rand(1, FEATURES, TILE, TILE)
+    x = torch.rand(1, MATTING_FEATURES, MATTING_TILE, MATTING_TILE)
     rgb = x[:, :3]
     untrained = matting.apply_linear(network(x), rgb)
     torch.testing.assert_close(untrained, ((x[:, 3:4] + x[:, 4:5]) / 2).clamp(0.01, 0.99), atol=1e-4, rtol=0)

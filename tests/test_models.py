@@ -9,11 +9,11 @@ import onnxruntime as ort
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-from hairmask_core.dense import dense_map
 from hairmask_core.errors import ModelError
-from hairmask_core.models import choose_card, find_cards, models_folder, read_weights
-from hairmask_core.segment import segment
-from hairmask_core.session import DEVICES, available_devices, open_session
+from hairmask_core.inference.cards import choose_card, find_cards, models_folder, read_weights
+from hairmask_core.inference.session import DEVICES, available_devices, open_session
+from hairmask_core.segmentation.sliding_window import dense_map
+from hairmask_core.segmentation.whole_image import segment
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from hairmask_core.image import Photo
-from hairmask_core.models import choose_card
-from hairmask_core.pipeline import find_looks
-from hairmask_core.session import open_session
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import segment_photo
 from models.training import patches, texture, uncertain
 from models.training.data import find_pairs
 from models.training.patch_export import count_ways
@@ -153,5 +153,5 @@ def test_the_model_is_built_from_two_classifiers(photos, tmp_path, monkeypatch):
     card = choose_card(folder=tmp_path, engine="texture")
     assert card.long_side == 96 and card.coarser.long_side == 48 and card.details["accuracy"]["figaro1k"]["photos"] == 1
     assert card.details["terms"] and card.details["megabytes"] > 1
-    (look,) = find_looks(Photo(image), open_session(card, "cpu"))
+    (look,) = segment_photo(Photo(image), open_session(card, "cpu"))
     assert look.coarse.shape == (64, 96) and look.coarse[20:44, 36:64].mean() > look.coarse[:, :20].mean()

@@ -4,10 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
-from hairmask_core.image import Photo
-from hairmask_core.people import WORKING_SIDE, enlarge_labels, find_heads, find_people, gather, split
+from hairmask_core.hair.instances import (
+    WORKING_SIDE,
+    enlarge_labels,
+    find_instances,
+    find_markers,
+    join_parts,
+    split_at_dips,
+)
+from hairmask_core.hair.tone import measure_tone
+from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
-from hairmask_core.recolor import measure_tone
 
 
 def ellipse(shape, center, axes):
@@ -43,7 +50,7 @@ def touching(astronaut, hair):
 def test_two_portraits_side_by_side_are_two_people(side_by_side, session):
     photo = Photo(side_by_side)
     found = find_hair(photo, session)
-    people = find_people(photo, found)
+    people = find_instances(photo, found)
     left, right = (people.hair_of(number, found) for number in (1, 2))
     assert people.labels.shape == found.matte.shape and people.labels.dtype == np.uint8
     assert set(np.unique(people.labels)) == {1, 2}
@@ -60,7 +67,7 @@ def test_heads_that_touch_are_told_apart_at_their_border(touching, session):
     found = find_hair(photo, session)
     together = cv2.connectedComponents((found.matte > 0.5).astype(np.uint8))[1]
     assert len(set(together[60, border - 40 : border + 40]) - {0}) == 1 or together[80, border]  # it does touch
-    people = find_people(photo, found)
+    people = find_instances(photo, found)
     assert people.labels.max() == 2
     left, right = (people.hair_of(number, found).matte for number in (1, 2))
     np.testing.assert_array_equal(left + right, found.matte)
@@ -68,26 +75,26 @@ def test_heads_that_touch_are_told_apart_at_their_border(touching, session):
 
 
 def test_one_portrait_is_one_person(astronaut, hair):
-    people = find_people(Photo(astronaut), hair)
+    people = find_instances(Photo(astronaut), hair)
     assert (people.labels == 1).all() and people.tones == (hair.tone,)
     np.testing.assert_array_equal(people.hair_of(1, hair).matte, hair.matte)
 
 
 def test_no_hair_is_everybodys(session):
     photo = Photo(np.full((90, 120, 3), 128, np.uint8))
-    people = find_people(photo, find_hair(photo, session))
+    people = find_instances(photo, find_hair(photo, session))
     assert (people.labels == 1).all() and len(people.tones) == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1)])
 def test_photos_of_one_pixel_width(shape, session):
     photo = Photo(np.full((*shape, 3), 128, np.uint8))
-    assert find_people(photo, find_hair(photo, session)).labels.shape == shape
+    assert find_instances(photo, find_hair(photo, session)).labels.shape == shape
 
 
 def test_two_round_heads_that_overlap_are_split_between_their_crowns():
     one, other = ellipse((200, 300), (100, 100), (50, 60)), ellipse((200, 300), (185, 110), (50, 60))
-    left, right = split(one | other)
+    left, right = split_at_dips(one | other)
     assert not (left & ~one).any() and not (right & ~other).any()
     assert left.sum() > 0.6 * one.sum() and right.sum() > 0.6 * other.sum()
 
@@ -95,21 +102,21 @@ def test_two_round_heads_that_overlap_are_split_between_their_crowns():
 def test_long_hair_with_a_parting_is_one_head():
     head = ellipse((200, 200), (100, 100), (60, 80)) & ~ellipse((200, 200), (100, 130), (35, 70))  # the face
     head[:30, 97:104] = False  # the parting
-    assert len(split(head)) == 1
+    assert len(split_at_dips(head)) == 1
 
 
 def test_strands_and_tails_belong_to_the_head_they_are_near():
     head, strand = ellipse((300, 500), (80, 80), (50, 50)), ellipse((300, 500), (150, 150), (8, 20))
     far = ellipse((300, 500), (440, 100), (25, 30))
-    found = find_heads(head | strand | far)
+    found = find_markers(head | strand | far)
     assert found.max() == 2 and found[80, 80] == found[150, 150] == 1 and found[100, 440] == 2
 
 
 def test_of_more_heads_than_wished_the_smallest_join_the_nearest():
     heads = [ellipse((100, 800), (60 + 150 * i, 50), (20 + 4 * i, 25 + 4 * i)) for i in range(5)]
-    found = find_heads(np.logical_or.reduce(heads), most=3)
+    found = find_markers(np.logical_or.reduce(heads), most=3)
     assert found.max() == 3 and found[50, 60] == found[50, 210] == found[50, 360]
-    assert len(gather(heads[::-1], 5)) == 5
+    assert len(join_parts(heads[::-1], 5)) == 5
 
 
 def test_enlarged_borders_are_smooth_and_in_place():

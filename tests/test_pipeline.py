@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import skimage.data
 
+from hairmask_core.color.blend import take_color
 from hairmask_core.errors import Cancelled, ModelError, NoHairError
-from hairmask_core.evaluate import iou
-from hairmask_core.image import Photo, from_float, to_float
-from hairmask_core.looks import QUALITIES
-from hairmask_core.pipeline import assemble, find_hair, find_looks, recolor_photo, require_hair, take_color
-from hairmask_core.segment import segment
+from hairmask_core.evaluation.metrics import iou
+from hairmask_core.photo.pixels import Photo, from_float, to_float
+from hairmask_core.pipeline import assemble, find_hair, recolor_photo, require_hair, segment_photo
+from hairmask_core.segmentation.whole_image import QUALITIES, segment
 
 
 def test_found_where_it_is_and_nowhere_else(astronaut, session):
@@ -72,7 +72,7 @@ def test_what_lies_under_transparency_does_not_matter(astronaut, session):
     alpha[:, 320:] = 0
     other = astronaut.copy()
     other[:, 330:] = np.random.default_rng(11).integers(0, 256, (512, 182, 3), np.uint8)
-    mattes = [find_hair(Photo(rgb, alpha), session, refined=False).matte[:, :320] for rgb in (astronaut, other)]
+    mattes = [find_hair(Photo(rgb, alpha), session, refine=False).matte[:, :320] for rgb in (astronaut, other)]
     np.testing.assert_allclose(*mattes, atol=1e-3)
 
 
@@ -128,11 +128,11 @@ def test_a_model_that_gives_no_numbers_is_said_to(session, value):
 def test_best_follows_strands_and_fast_the_guided_filter(astronaut, session):
     photo = Photo(astronaut)
     for quality, network in (("fast", None), ("best", session.matting.run)):
-        expected = assemble(photo, find_looks(photo, session, quality), network=network)
+        expected = assemble(photo, segment_photo(photo, session, quality), network=network)
         np.testing.assert_array_equal(find_hair(photo, session, quality=quality).matte, expected)
     without = replace(session, matting=None)  # a model whose card names no matting network
     np.testing.assert_array_equal(
-        find_hair(photo, without, quality="best").matte, assemble(photo, find_looks(photo, session, "best"))
+        find_hair(photo, without, quality="best").matte, assemble(photo, segment_photo(photo, session, "best"))
     )
 
 

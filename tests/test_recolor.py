@@ -5,21 +5,25 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from hairmask_core import kernels
-from hairmask_core.dye import (
-    DARKEST,
-    FARTHEST,
-    KEPT_VARIATION,
-    LIGHTEST,
-    LINEAR_RANGE,
-    VARIATION_LIMIT,
-    Dye,
-    apply_dye,
-    fitting_shares,
+from hairmask_core.color import kernels
+from hairmask_core.color.blend import blend
+from hairmask_core.color.gamut import DARKEST, LIGHTEST, LINEAR_RANGE
+from hairmask_core.color.kernels import KEPT_VARIATION, VARIATION_LIMIT
+from hairmask_core.color.recolor import recolor, recolor_along
+from hairmask_core.color.shades import find_shade, named_shades
+from hairmask_core.color.tone_curve import (
+    BEND,
+    CURVE_SIZE,
+    chroma_curve,
+    lightness_curve,
+    make_transform,
+    perceived,
+    unperceived,
 )
+from hairmask_core.color.transform import FARTHEST, ToneTransform, apply_transform, gamut_shares
 from hairmask_core.errors import Cancelled, ShadeError
-from hairmask_core.image import Photo, from_float
-from hairmask_core.oklab import (
+from hairmask_core.hair.tone import HairTone, measure_tone
+from hairmask_core.photo.oklab import (
     LAB_TO_LMS,
     LMS_TO_LAB,
     LMS_TO_RGB,
@@ -28,21 +32,8 @@ from hairmask_core.oklab import (
     oklab_to_rgb,
     rgb_to_oklab,
 )
-from hairmask_core.pipeline import blend, find_hair
-from hairmask_core.recolor import (
-    BEND,
-    CURVE_SIZE,
-    HairTone,
-    color_curve,
-    lightness_curve,
-    make_dye,
-    measure_tone,
-    perceived,
-    recolor,
-    recolor_along,
-    unperceived,
-)
-from hairmask_core.shades import find_shade, named_shades
+from hairmask_core.photo.pixels import Photo, from_float
+from hairmask_core.pipeline import find_hair
 
 TONE = HairTone(0.4, 0.01, 0.05, 0.2, 0.75)
 
@@ -161,13 +152,13 @@ def test_perceived_lightness_runs_like_cie():
 @every_shade
 def test_color_curve_fades_at_both_ends_and_meets_the_shade(shade):
     own = rgb_to_oklab(np.array(shade.rgb, np.float32).reshape(1, 1, 3))[0, 0, 0]
-    np.testing.assert_allclose(color_curve(own, np.array([0, own, 1])), [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(chroma_curve(own, np.array([0, own, 1])), [0, 1, 0], atol=1e-6)
 
 
 def test_fitting_share_is_the_edge_of_the_gamut():
     rng = np.random.default_rng(3)
     lab = np.column_stack([rng.uniform(0.1, 0.98, 500), rng.uniform(-0.4, 0.4, (500, 2))])
-    share = fitting_shares(lab)
+    share = gamut_shares(lab)
 
     def spare(share):
         linear = oklab_to_linear((lab * np.column_stack([np.ones(500), share, share])).astype(np.float32)[None])
@@ -253,8 +244,8 @@ def test_hair_dyed_in_its_own_color_hardly_changes(heads):
 # How it is computed
 
 
-def dye_by_the_formulas(rgb: np.ndarray, dye: Dye) -> np.ndarray:
-    """`apply_dye` in double precision: encoded values, 0…1, of any shape (…, 3)."""
+def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform) -> np.ndarray:
+    """`apply_transform` in double precision: encoded values, 0…1, of any shape (…, 3)."""
     linear = np.where(np.abs(rgb) <= 0.04045, rgb / 12.92, np.sign(rgb) * ((np.abs(rgb) + 0.055) / 1.055) ** 2.4)
     lab = np.cbrt(linear @ RGB_TO_LMS.T) @ LMS_TO_LAB.T
     grid = np.linspace(0, 1, dye.curves.shape[1])
@@ -273,7 +264,7 @@ def dye_by_the_formulas(rgb: np.ndarray, dye: Dye) -> np.ndarray:
 def test_every_color_is_dyed_by_the_formulas_at_every_depth(heads, shade):
     rng = np.random.default_rng(4)
     for head in ("black", "blond", "dyed"):
-        dye = make_dye(heads[head][2], shade.rgb)
+        dye = make_transform(heads[head][2], shade.rgb)
         for dtype, tolerance in ((np.uint8, 0.53), (np.uint16, 1.0), (np.float32, 1e-5)):
             full = 1.0 if dtype is np.float32 else np.iinfo(dtype).max
             rgb = rng.random((200, 200, 3)) * full
@@ -281,14 +272,14 @@ def test_every_color_is_dyed_by_the_formulas_at_every_depth(heads, shade):
             rgb[0, 0] = 0
             rgb = rgb.astype(dtype)
             expected = dye_by_the_formulas(rgb.astype(float) / full, dye) * full
-            np.testing.assert_allclose(apply_dye(rgb, dye).astype(float), expected, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(apply_transform(rgb, dye).astype(float), expected, rtol=0, atol=tolerance)
 
 
 def test_what_floats_hold_beyond_the_range_is_dyed_by_the_formulas_too():
     rgb = np.random.default_rng(6).choice([-1, 1], (50, 50, 3)) * np.geomspace(1e-3, 30, 7500).reshape(50, 50, 3)
-    dye = make_dye(TONE, (0.7, 0.3, 0.1))
+    dye = make_transform(TONE, (0.7, 0.3, 0.1))
     expected = dye_by_the_formulas(rgb.astype(np.float32).astype(float), dye)
-    np.testing.assert_allclose(apply_dye(rgb.astype(np.float32), dye), expected, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(apply_transform(rgb.astype(np.float32), dye), expected, rtol=0, atol=2e-4)
 
 
 def test_roots_without_division_are_as_exact_as_single_precision():
@@ -318,7 +309,7 @@ def test_a_dye_that_makes_no_sense_reads_no_foreign_memory():
     wild = np.array([[np.nan, np.inf], [-np.inf, 1e30], [np.nan, -1e30]], np.float32)
     rgb = np.random.default_rng(5).integers(0, 256, (64, 64, 4)).astype(np.uint8)
     for dtype in (np.uint8, np.uint16, np.float32):
-        dyed = apply_dye(rgb.astype(dtype), Dye(wild, (np.inf, np.nan), (-1e30, 1e30)))
+        dyed = apply_transform(rgb.astype(dtype), ToneTransform(wild, (np.inf, np.nan), (-1e30, 1e30)))
         assert np.isfinite(dyed).all()
 
 
@@ -351,7 +342,7 @@ def test_floats_beyond_the_range_are_taken_as_its_ends_and_leave_the_rest_alone(
 def test_strips_leave_no_seam(astronaut, monkeypatch, dtype):
     photo = astronaut.astype(dtype) if dtype is not np.float32 else astronaut.astype(np.float32) / 255
     whole = recolor(photo, TONE, (0.7, 0.3, 0.1))
-    monkeypatch.setattr("hairmask_core.image.STRIP_PIXELS", 2 * 512 * 7)
+    monkeypatch.setattr("hairmask_core.photo.strips.STRIP_PIXELS", 2 * 512 * 7)
     # Vector instructions round their last bits otherwise than what is left over at the end of a block.
     tolerance = {np.uint8: 0, np.uint16: 1, np.float32: 2e-6}[dtype]
     np.testing.assert_allclose(recolor(photo, TONE, (0.7, 0.3, 0.1)), whole, rtol=0, atol=tolerance)
@@ -376,7 +367,7 @@ def test_a_view_of_a_larger_picture(astronaut, dtype):
 
 
 def test_reports_rise_to_one_and_can_stop_the_work(astronaut, monkeypatch):
-    monkeypatch.setattr("hairmask_core.image.STRIP_PIXELS", 2 * 512 * 16)
+    monkeypatch.setattr("hairmask_core.photo.strips.STRIP_PIXELS", 2 * 512 * 16)
     said = []
     recolor(astronaut, TONE, (0.7, 0.3, 0.1), 1.0, said.append)
     assert len(said) == 32 and said == sorted(said) and said[-1] == 1

@@ -5,19 +5,16 @@ import numpy as np
 import pytest
 
 from hairmask_core.errors import Cancelled
-from hairmask_core.refine import (
-    FEATURES,
-    HAZE,
-    NEIGHBORHOOD,
-    UNCERTAIN,
-    ask_neighbors,
-    clear_haze,
-    describe_pixels,
-    enlarge,
-    guided_filter_coefficients,
+from hairmask_core.matting.guided_filter import guided_filter_coefficients
+from hairmask_core.matting.upsampling import HAZE, clear_haze, enlarge_map, refine_outline
+from hairmask_core.segmentation.pixel_classifier import (
+    BINOMIAL_KERNEL,
+    PIXEL_FEATURES,
+    UNCERTAIN_RANGE,
+    pixel_features,
     reclassify,
-    refine,
-    sharpen,
+    sharpen_noisy_or,
+    smooth_binomial,
 )
 
 
@@ -63,8 +60,8 @@ def test_a_blurred_outline_returns_to_the_edge():
     cv2.circle(rgb, (200, 200), 120, (60, 40, 30), -1)
     truth = (rgb[..., 0] < 100).astype(np.float32)
     coarse = cv2.GaussianBlur(cv2.resize(truth, (100, 100), interpolation=cv2.INTER_AREA), (0, 0), 0.7)
-    plain = np.abs(enlarge(coarse, 400, 400) - truth).mean()
-    assert np.abs(refine(rgb, coarse) - truth).mean() < 0.5 * plain
+    plain = np.abs(enlarge_map(coarse, 400, 400) - truth).mean()
+    assert np.abs(refine_outline(rgb, coarse) - truth).mean() < 0.5 * plain
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -72,16 +69,16 @@ def test_a_blurred_outline_returns_to_the_edge():
 def test_shape_type_and_range(dtype, height, width):
     rng = np.random.default_rng(7)
     rgb = (rng.random((height, width, 3)) * (1 if dtype is np.float32 else np.iinfo(dtype).max)).astype(dtype)
-    matte = refine(rgb, rng.random((64, 96)).astype(np.float32))
+    matte = refine_outline(rgb, rng.random((64, 96)).astype(np.float32))
     assert matte.shape == (height, width) and matte.dtype == np.float32
     assert 0 <= matte.min() and matte.max() <= 1
 
 
 def test_strips_leave_no_seam(astronaut, monkeypatch):
     coarse = cv2.resize((astronaut[..., 0] > 128).astype(np.float32), (96, 96))
-    whole = refine(astronaut, coarse)
-    monkeypatch.setattr("hairmask_core.image.STRIP_PIXELS", 512 * 7)
-    np.testing.assert_allclose(refine(astronaut, coarse), whole, atol=1e-6)
+    whole = refine_outline(astronaut, coarse)
+    monkeypatch.setattr("hairmask_core.photo.strips.STRIP_PIXELS", 512 * 7)
+    np.testing.assert_allclose(refine_outline(astronaut, coarse), whole, atol=1e-6)
 
 
 def test_certain_regions_become_certain():
@@ -94,7 +91,7 @@ def test_report_can_stop_the_work(astronaut):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        refine(astronaut, np.zeros((32, 32), np.float32), report=stop)
+        refine_outline(astronaut, np.zeros((32, 32), np.float32), report=stop)
 
 
 # The stages that improve a texture map
@@ -102,18 +99,18 @@ def test_report_can_stop_the_work(astronaut):
 
 def test_sharpening_by_the_formula():
     p = np.float32([[0, 0.1, 0.5, 0.9, 1]])
-    np.testing.assert_allclose(sharpen(p), [[0, 0.19, 0.75, 0.99, 1]], atol=1e-6)
-    assert sharpen(p).dtype == np.float32
+    np.testing.assert_allclose(sharpen_noisy_or(p), [[0, 0.19, 0.75, 0.99, 1]], atol=1e-6)
+    assert sharpen_noisy_or(p).dtype == np.float32
 
 
 def test_neighbors_have_their_say_by_the_kernel():
     p = np.zeros((5, 6), np.float32)
     p[2, 3] = 1
-    out = ask_neighbors(p)
-    np.testing.assert_allclose(out[1:4, 2:5], NEIGHBORHOOD, atol=1e-7)
-    assert out.sum() == pytest.approx(1) and NEIGHBORHOOD.sum() == pytest.approx(1)
-    np.testing.assert_allclose(ask_neighbors(np.full((3, 3), 0.7, np.float32)), 0.7, atol=1e-6)
-    assert ask_neighbors(np.full((1, 1), 0.3, np.float32))[0, 0] == pytest.approx(0.3)
+    out = smooth_binomial(p)
+    np.testing.assert_allclose(out[1:4, 2:5], BINOMIAL_KERNEL, atol=1e-7)
+    assert out.sum() == pytest.approx(1) and BINOMIAL_KERNEL.sum() == pytest.approx(1)
+    np.testing.assert_allclose(smooth_binomial(np.full((3, 3), 0.7, np.float32)), 0.7, atol=1e-6)
+    assert smooth_binomial(np.full((1, 1), 0.3, np.float32))[0, 0] == pytest.approx(0.3)
 
 
 @pytest.fixture
@@ -126,8 +123,8 @@ def two_colors():
 
 
 def test_pixels_are_described(two_colors):
-    features = describe_pixels(*two_colors)
-    assert features.shape == (40, 80, FEATURES) and features.dtype == np.float32
+    features = pixel_features(*two_colors)
+    assert features.shape == (40, 80, PIXEL_FEATURES) and features.dtype == np.float32
     assert np.isfinite(features).all() and np.abs(features).max() < 5
     to_hair, to_rest, ratio = (features[20, :, i] for i in (12, 13, 14))
     assert (to_hair[:40] < 0.01).all() and (to_rest[40:] < 0.01).all()
@@ -136,14 +133,14 @@ def test_pixels_are_described(two_colors):
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_pixels_are_described_where_nothing_is_certain_or_all_is(value):
-    features = describe_pixels(np.full((1, 3, 3), 0.4, np.float32), np.full((1, 3), value, np.float32))
-    assert features.shape == (1, 3, FEATURES) and np.isfinite(features).all()
+    features = pixel_features(np.full((1, 3, 3), 0.4, np.float32), np.full((1, 3), value, np.float32))
+    assert features.shape == (1, 3, PIXEL_FEATURES) and np.isfinite(features).all()
 
 
 def test_only_uncertain_pixels_are_decided_again(two_colors):
     rgb, p = two_colors
     out = reclassify(rgb, p, lambda features: (features[:, 12] < features[:, 13]).astype(np.float32))
-    certain = (p <= UNCERTAIN[0]) | (p >= UNCERTAIN[1])
+    certain = (p <= UNCERTAIN_RANGE[0]) | (p >= UNCERTAIN_RANGE[1])
     assert certain.any() and not certain.all()
     np.testing.assert_array_equal(out[certain], p[certain])
     np.testing.assert_array_equal(out >= 0.5, np.arange(80)[None] < 40 + np.zeros((40, 1)))
@@ -151,7 +148,7 @@ def test_only_uncertain_pixels_are_decided_again(two_colors):
 
 def test_pixels_are_decided_in_pieces_that_report(two_colors, monkeypatch):
     rgb, p = two_colors
-    uncertain = ((p > UNCERTAIN[0]) & (p < UNCERTAIN[1])).sum()
+    uncertain = ((p > UNCERTAIN_RANGE[0]) & (p < UNCERTAIN_RANGE[1])).sum()
     pieces, said = [], []
 
     def classify(features):
@@ -160,7 +157,7 @@ def test_pixels_are_decided_in_pieces_that_report(two_colors, monkeypatch):
 
     whole = reclassify(rgb, p, classify)
     assert pieces == [uncertain]
-    monkeypatch.setattr("hairmask_core.refine.CLASSIFIED_AT_ONCE", 500)
+    monkeypatch.setattr("hairmask_core.segmentation.pixel_classifier.CLASSIFIED_AT_ONCE", 500)
     np.testing.assert_array_equal(reclassify(rgb, p, classify, said.append), whole)
     assert sum(pieces[1:]) == uncertain and max(pieces[1:]) == 500
     assert said == sorted(said) and said[-1] == 1 and len(set(said)) == len(pieces)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from hairmask_core.regions import MOST, SUSPICION, Region, find_regions, grow, merge, taper
+from hairmask_core.segmentation.regions import (
+    MOST_REGIONS,
+    SUSPICION,
+    Region,
+    feather,
+    find_regions,
+    grow_region,
+    merge_regions,
+)
 
 
 def glance(*blobs, size=(96, 64)):
@@ -48,7 +56,7 @@ def test_regions_hold_all_hair_never_overlap_and_are_few(seed):
     tops, lefts = rng.integers(0, 240, 30), rng.integers(0, 240, 30)
     p = glance(*((t, t + 4, x, x + 3) for t, x in zip(tops, lefts)), size=(256, 256))
     regions = find_regions(p, 2560, 2560)
-    assert 1 <= len(regions) <= MOST
+    assert 1 <= len(regions) <= MOST_REGIONS
     assert not any(a.overlaps(b) for i, a in enumerate(regions) for b in regions[:i])
     inside = np.zeros((2560, 2560), bool)
     for region in regions:
@@ -57,25 +65,25 @@ def test_regions_hold_all_hair_never_overlap_and_are_few(seed):
 
 
 def test_merging_joins_the_nearest():
-    boxes = [Region(0, 10, 100 * i, 100 * i + 10) for i in range(MOST)] + [Region(0, 10, 12, 22)]
-    assert Region(0, 10, 0, 22) in merge(boxes) and len(merge(boxes)) == MOST
+    boxes = [Region(0, 10, 100 * i, 100 * i + 10) for i in range(MOST_REGIONS)] + [Region(0, 10, 12, 22)]
+    assert Region(0, 10, 0, 22) in merge_regions(boxes) and len(merge_regions(boxes)) == MOST_REGIONS
 
 
 def test_region_grows_only_where_hair_reaches_its_edge():
     region = Region(100, 200, 100, 200)
-    assert grow(region, glance((20, 50, 20, 50)), 1000, 1000) == region
-    assert grow(region, glance((60, 96, 20, 50)), 1000, 1000) == Region(100, 240, 100, 200)
-    assert grow(region, glance((20, 50, 0, 30)), 1000, 1000) == Region(100, 200, 60, 200)
+    assert grow_region(region, glance((20, 50, 20, 50)), 1000, 1000) == region
+    assert grow_region(region, glance((60, 96, 20, 50)), 1000, 1000) == Region(100, 240, 100, 200)
+    assert grow_region(region, glance((20, 50, 0, 30)), 1000, 1000) == Region(100, 200, 60, 200)
 
 
 def test_region_at_the_photo_edge_cannot_grow_there():
     region = Region(0, 100, 0, 100)
-    assert grow(region, glance((0, 96, 0, 64)), 100, 100) == region
+    assert grow_region(region, glance((0, 96, 0, 64)), 100, 100) == region
 
 
 def test_matte_fades_at_edges_inside_the_photo_only():
     region = Region(0, 100, 50, 150)
-    faded = taper(np.ones((100, 100), np.float32), region, 400, 150)
+    faded = feather(np.ones((100, 100), np.float32), region, 400, 150)
     assert faded[0, 50] == 1 and faded[50, -1] == 1  # the photo's own edges
     assert faded[-1, 50] < 0.3 and faded[50, 0] < 0.3
     assert (faded[20:80, 20:] == 1).all()

@@ -4,13 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
+from hairmask_core.color.recolor import recolor
+from hairmask_core.color.shades import find_shade
 from hairmask_core.errors import Cancelled
-from hairmask_core.image import Photo
-from hairmask_core.oklab import rgb_to_oklab
-from hairmask_core.pipeline import Hair, recolor_photo
-from hairmask_core.recolor import measure_tone, recolor
-from hairmask_core.shades import find_shade
-from hairmask_core.strands import DISTANCE_LONG_SIDE, crown, distances, root_to_tip, shades_between, strand_tensor
+from hairmask_core.hair.strands import (
+    DISTANCE_LONG_SIDE,
+    find_crown,
+    geodesic_distances,
+    root_to_tip,
+    shades_between,
+    strand_tensor,
+)
+from hairmask_core.hair.tone import Hair, measure_tone
+from hairmask_core.photo.oklab import rgb_to_oklab
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import recolor_photo
 
 SIDE = 400
 
@@ -72,9 +80,9 @@ def test_ways_along_strands_are_shorter_than_across():
     start = np.zeros((200, 200), bool)
     start[100, 100] = True
     everywhere = np.ones((200, 200), np.float32)
-    way = distances(strand_tensor(stripes), everywhere, start)
+    way = geodesic_distances(strand_tensor(stripes), everywhere, start)
     assert way[150, 100] == pytest.approx(50, rel=0.05) and 3 < way[100, 150] / way[150, 100] < 4.5
-    plain = distances(strand_tensor(np.full_like(stripes, 90)), everywhere, start)
+    plain = geodesic_distances(strand_tensor(np.full_like(stripes, 90)), everywhere, start)
     y, x = np.mgrid[:200, :200] - 100
     np.testing.assert_allclose(plain, np.hypot(x, y), rtol=0.06)
 
@@ -84,7 +92,7 @@ def test_ways_stay_within_the_hair():
     p[:50, 28:32] = 0  # a wall with a gap at the bottom
     start = np.zeros((60, 60), bool)
     start[0, :28] = True
-    way = distances(np.zeros((60, 60, 3), np.float32), p, start)
+    way = geodesic_distances(np.zeros((60, 60, 3), np.float32), p, start)
     assert way[0, 40] > 10 + 4 * 1.5  # straight through costs more than its length
     assert way[55, 40] > 50
 
@@ -103,7 +111,7 @@ def test_a_bun_on_top_is_no_root():
     head = np.zeros((200, 200), np.uint8)
     cv2.circle(head, (100, 120), 70, 1, -1)
     cv2.circle(head, (100, 40), 25, 1, -1)
-    roots = crown(head > 0)
+    roots = find_crown(head > 0)
     rows = np.flatnonzero(roots.any(axis=1))
     assert rows.min() > 50 and rows.max() < 100
     position = root_to_tip(np.full((200, 200, 3), 77, np.uint8), head.astype(np.float32))

@@ -8,15 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from hairmask_core.dense import dense_map, spread
 from hairmask_core.errors import Cancelled, NoHairError
-from hairmask_core.image import Photo, make_proxy
-from hairmask_core.models import choose_card
-from hairmask_core.pipeline import find_hair, find_looks
-from hairmask_core.refine import UNCERTAIN, ask_neighbors, sharpen
-from hairmask_core.regions import Region
-from hairmask_core.session import open_session
-from hairmask_core.texture import STEP, find_map, fuse, improve, look_around
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.photo.proxy import make_proxy
+from hairmask_core.pipeline import find_hair, segment_photo
+from hairmask_core.segmentation.patch import DEFAULT_STEP, classify_windows, context_map, fuse_log_odds, postprocess
+from hairmask_core.segmentation.pixel_classifier import UNCERTAIN_RANGE, sharpen_noisy_or, smooth_binomial
+from hairmask_core.segmentation.regions import Region
+from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +26,13 @@ def photo(astronaut):
     return Photo(np.ascontiguousarray(astronaut[:192, 128:384]))
 
 
-@pytest.mark.parametrize("step", [STEP, 5, 35])
+@pytest.mark.parametrize("step", [DEFAULT_STEP, 5, 35])
 def test_the_fine_map_is_the_dense_map_of_the_whole_photo_at_the_working_scale(photo, classifier, step):
-    look = find_map(photo, replace(classifier, coarser=None), step)
+    look = classify_windows(photo, replace(classifier, coarser=None), step)
     long_side = classifier.card.long_side
     assert look.region == Region(0, 192, 0, 256)
     assert look.proxy.shape == (long_side * 3 // 4, long_side, 3) and look.coarse.shape == look.proxy.shape[:2]
-    expected = spread(dense_map(look.proxy, classifier, step), step, *look.coarse.shape)
+    expected = interpolate_map(dense_map(look.proxy, classifier, step), step, *look.coarse.shape)
     np.testing.assert_array_equal(look.coarse, expected)
 
 
@@ -39,35 +40,35 @@ def test_what_surrounds_a_place_comes_from_a_smaller_copy(photo, classifier):
     coarser, size = classifier.coarser, (640, 480)
     small = make_proxy(photo, (coarser.card.long_side, coarser.card.long_side * 3 // 4))
     for step, whole in ((0.25, 1), (2.6, 3)):
-        expected = spread(dense_map(small, coarser, whole), whole, *small.shape[:2])
+        expected = interpolate_map(dense_map(small, coarser, whole), whole, *small.shape[:2])
         expected = cv2.resize(expected, size, interpolation=cv2.INTER_LINEAR)
-        np.testing.assert_array_equal(look_around(photo, coarser, step, size), expected)
+        np.testing.assert_array_equal(context_map(photo, coarser, step, size), expected)
 
 
 def test_the_log_odds_of_both_scales_are_added_up(photo, classifier):
-    alone, both = find_map(photo, replace(classifier, coarser=None), 4), find_map(photo, classifier, 4)
-    around = look_around(photo, classifier.coarser, 1, alone.coarse.shape[::-1])
-    np.testing.assert_array_equal(both.coarse, fuse(alone.coarse, around, classifier.card.fusion))
+    alone, both = classify_windows(photo, replace(classifier, coarser=None), 4), classify_windows(photo, classifier, 4)
+    around = context_map(photo, classifier.coarser, 1, alone.coarse.shape[::-1])
+    np.testing.assert_array_equal(both.coarse, fuse_log_odds(alone.coarse, around, classifier.card.fusion))
     assert np.abs(both.coarse - alone.coarse).max() > 0.1
 
 
 def test_the_map_is_improved_step_by_step(photo, classifier):
-    look, session = find_map(photo, classifier, 4), replace(classifier, pixels=None)
-    before, after = improve(look, session).coarse, improve(look, classifier).coarse
-    np.testing.assert_array_equal(before, ask_neighbors(sharpen(look.coarse)))
-    uncertain = (before > UNCERTAIN[0]) & (before < UNCERTAIN[1])
+    look, session = classify_windows(photo, classifier, 4), replace(classifier, pixels=None)
+    before, after = postprocess(look, session).coarse, postprocess(look, classifier).coarse
+    np.testing.assert_array_equal(before, smooth_binomial(sharpen_noisy_or(look.coarse)))
+    uncertain = (before > UNCERTAIN_RANGE[0]) & (before < UNCERTAIN_RANGE[1])
     np.testing.assert_array_equal(after[~uncertain], before[~uncertain])
     assert np.abs(after - before)[uncertain].mean() > 0.02
-    (whole,) = find_looks(photo, classifier, step=4)
+    (whole,) = segment_photo(photo, classifier, step=4)
     np.testing.assert_array_equal(whole.coarse, after)
 
 
 def test_fusion_is_the_sigmoid_of_a_weighted_sum():
     fine, coarse = np.array([[0.5, 0.9, 0.2]], np.float32), np.array([[0.5, 0.9, 0.6]], np.float32)
-    np.testing.assert_allclose(fuse(fine, coarse, (1, 0, 0)), fine, atol=1e-6)
+    np.testing.assert_allclose(fuse_log_odds(fine, coarse, (1, 0, 0)), fine, atol=1e-6)
     odds = 2 * np.log(fine / (1 - fine)) + 0.5 * np.log(coarse / (1 - coarse)) - 1
-    np.testing.assert_allclose(fuse(fine, coarse, (2, 0.5, -1)), 1 / (1 + np.exp(-odds)), rtol=1e-5)
-    ends = fuse(np.array([0, 1], np.float32), np.array([0, 1], np.float32), (1, 1, 0))
+    np.testing.assert_allclose(fuse_log_odds(fine, coarse, (2, 0.5, -1)), 1 / (1 + np.exp(-odds)), rtol=1e-5)
+    ends = fuse_log_odds(np.array([0, 1], np.float32), np.array([0, 1], np.float32), (1, 1, 0))
     assert ends.dtype == np.float32 and 0 <= ends[0] < 1e-5 and 1 - 1e-5 < ends[1] <= 1
 
 
@@ -82,15 +83,15 @@ def test_a_model_without_the_other_parts_works(classifier, tmp_path, photo):
     path.write_text(json.dumps(card))
     alone = open_session(choose_card(folder=folder, engine="texture"), "cpu")
     assert alone.coarser is None and alone.pixels is None
-    (look,) = find_looks(photo, alone, step=9)
-    (expected,) = find_looks(photo, replace(classifier, coarser=None, pixels=None), step=9)
+    (look,) = segment_photo(photo, alone, step=9)
+    (expected,) = segment_photo(photo, replace(classifier, coarser=None, pixels=None), step=9)
     np.testing.assert_array_equal(look.coarse, expected.coarse)
 
 
 def test_the_pipeline_goes_on_from_there(photo, classifier):
     hair = find_hair(photo, classifier, step=9)
     assert hair.matte.shape == (192, 256) and 0 < hair.share < 1
-    raw = find_hair(photo, classifier, refined=False, step=9)
+    raw = find_hair(photo, classifier, refine=False, step=9)
     assert np.abs(hair.matte - raw.matte).max() > 0.1 and raw.share == hair.share
 
 

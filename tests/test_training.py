@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional as F
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind the installed product
-from hairmask_core.models import choose_card
-from hairmask_core.segment import segment
-from hairmask_core.session import open_session
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.segmentation.whole_image import segment
 from models.training import __main__ as program
 from models.training import export, labels, things, train
 from models.training.data import augment, change_background, collage, crowd, cut_out, find_pairs, is_validation

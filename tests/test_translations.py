@@ -82,7 +82,7 @@ def progress_texts(path):
 
 
 def test_the_worker_says_what_is_translated():
-    core = sorted((REPOSITORY / "hairmask_core").glob("*.py"))
+    core = sorted((REPOSITORY / "hairmask_core").rglob("*.py"))
     sources = [path.read_text(encoding="utf-8") for path in core]
     for sentence in catalogs.WORKER:
         assert any(f'"{sentence}"' in source for source in sources), sentence

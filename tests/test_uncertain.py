@@ -6,9 +6,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from hairmask_core.image import Photo
-from hairmask_core.pipeline import assemble, find_looks
-from hairmask_core.refine import FEATURES, UNCERTAIN
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import assemble, segment_photo
+from hairmask_core.segmentation.pixel_classifier import PIXEL_FEATURES, UNCERTAIN_RANGE
 from models.training import uncertain
 from models.training.data import find_pairs
 
@@ -18,7 +18,7 @@ LOG_ODDS = 15  # the feature that is a quarter of the map's log odds
 @pytest.fixture(scope="module")
 def pixels():
     """Pixels whose third and fifth feature decide."""
-    features = np.random.default_rng(8).normal(0.5, 2, (6000, FEATURES)).astype(np.float32)
+    features = np.random.default_rng(8).normal(0.5, 2, (6000, PIXEL_FEATURES)).astype(np.float32)
     return features, features[:, 3] + features[:, 5] > 1
 
 
@@ -46,9 +46,9 @@ def test_uncertain_pixels_are_read_with_their_truth(session, astronaut, tmp_path
     cv2.imwrite(str(tmp_path / "people" / "masks" / "a.png"), mask)
     pairs = find_pairs(tmp_path, ("people",))
     features, p, truth = uncertain.read_pixels(pairs, session)
-    assert features.shape == (len(p), FEATURES) and len(truth) == len(p)
-    assert ((p > UNCERTAIN[0]) & (p < UNCERTAIN[1])).all()
-    assert len(p) <= uncertain.PER_PLACE * len(find_looks(Photo(astronaut), session)) and 0.1 < truth.mean() < 0.9
+    assert features.shape == (len(p), PIXEL_FEATURES) and len(truth) == len(p)
+    assert ((p > UNCERTAIN_RANGE[0]) & (p < UNCERTAIN_RANGE[1])).all()
+    assert len(p) <= uncertain.PER_PLACE * len(segment_photo(Photo(astronaut), session)) and 0.1 < truth.mean() < 0.9
 
     wanted, said, _, everything, map_of_all = next(uncertain.each_place(pairs, session))
     own = uncertain.ask_own_forest(wanted, said, everything, map_of_all)
@@ -60,12 +60,12 @@ def test_uncertain_pixels_are_read_with_their_truth(session, astronaut, tmp_path
 def test_a_shy_network_is_tuned_to_what_makes_the_maps_best(session, astronaut, tmp_path):
     """It says the map's own probability, but its logits are lower by 1; the truth is the map itself."""
     photo = Photo(astronaut)
-    found = assemble(photo, find_looks(photo, session), refined=False) >= 0.5
+    found = assemble(photo, segment_photo(photo, session), refine=False) >= 0.5
     for part, picture in (("images", astronaut[..., ::-1]), ("masks", found.astype(np.uint8) * 255)):
         (tmp_path / "people" / part).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "people" / part / f"a.{'jpg' if part == 'images' else 'png'}"), picture)
     network = uncertain.PixelNet()
-    network.layers = torch.nn.Sequential(torch.nn.Linear(FEATURES, 1))
+    network.layers = torch.nn.Sequential(torch.nn.Linear(PIXEL_FEATURES, 1))
     network.layers[0].weight.data.zero_()
     network.layers[0].weight.data[0, LOG_ODDS] = 4
     network.layers[0].bias.data.fill_(-1)

@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 
 from hairmask_core import __version__
-from hairmask_core.image import Photo, read_photo
-from hairmask_core.people import find_people
-from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair, take_color
-from hairmask_core.shades import find_shade
+from hairmask_core.color.blend import blend, take_color
+from hairmask_core.color.shades import find_shade
+from hairmask_core.hair.instances import find_instances
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import find_hair, recolor_photo, shade_of_hair
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "gimp_plugin" / "hair_recolor"))
@@ -241,7 +243,7 @@ def launcher(tmp_path, directory, first):
     """A stand-in for the environment's Python that runs `first` before the worker."""
     script = tmp_path / "launcher"
     script.write_text(
-        f'#!/bin/sh\nexec {sys.executable} -I -c "{first}; import sys; from hairmask_core.cli import main; '
+        f'#!/bin/sh\nexec {sys.executable} -I -c "{first}; import sys; from hairmask_core.cli.main import main; '
         f"sys.exit(main(['worker', '--directory', '{directory}']))\"\n"
     )
     script.chmod(0o755)
@@ -252,7 +254,7 @@ def test_a_worker_of_another_version_is_replaced(directory, astronaut, tmp_path)
     """After an update, the new plug-in asks for its own version while the old worker still runs."""
     ask(directory, make_request(directory, with_alpha(astronaut)))
     old = worker_pid(directory)
-    newer = launcher(tmp_path, directory, "import hairmask_core.worker as w; w.__version__ = '9.9.9'")
+    newer = launcher(tmp_path, directory, "import hairmask_core.server.server as w; w.__version__ = '9.9.9'")
     ask(
         directory,
         make_request(directory, with_alpha(astronaut)),
@@ -467,7 +469,7 @@ def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory
     whole = find_hair(Photo(two), session)
     np.testing.assert_array_equal(masks[0] + masks[1], np.rint(whole.matte * 255))
     assert (masks[0][:, 512:] < 128).all() and (masks[1][:, :512] < 128).all()
-    people = find_people(Photo(two), whole)
+    people = find_instances(Photo(two), whole)
     for number, layer in enumerate(layers, 1):
         expected = recolor_photo(Photo(two), people.hair_of(number, whole), find_shade("blue").rgb)
         np.testing.assert_array_equal(layer[..., :3], expected)

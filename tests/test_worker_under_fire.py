@@ -22,10 +22,10 @@ import pytest
 from test_worker import REPOSITORY, SETTINGS, ask, make_request, wait_until, with_alpha, worker_client, worker_pid
 
 import hairmask_core
-from hairmask_core.image import Photo, from_float
-from hairmask_core.models import models_folder
+from hairmask_core.color.shades import find_shade
+from hairmask_core.inference.cards import models_folder
+from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.pipeline import find_hair, recolor_photo
-from hairmask_core.shades import find_shade
 
 COMMAND = [sys.executable, "-I", "-m", "hairmask_core", "worker", "--directory"]
 SIDE = 32  # of the smallest pictures here
@@ -760,7 +760,7 @@ def python_that_runs(tmp_path, program, **environment):
 
 NO_RESERVATION = """
 import os, sys
-from hairmask_core.cli import main
+from hairmask_core.cli.main import main
 del os.posix_fallocate
 sys.exit(main(sys.argv[1:]))
 """
@@ -784,7 +784,7 @@ def test_a_disk_that_fills_up_while_pixels_are_written(directory, astronaut, ses
 
 JUMPING_CLOCK = """
 import sys, time
-from hairmask_core.cli import main
+from hairmask_core.cli.main import main
 real, calls = time.time, [0]
 def jump():
     calls[0] += 1
@@ -842,7 +842,7 @@ def test_upgrade_while_the_old_worker_is_busy(directory, tmp_path, large, large_
     shutil.copytree(Path(hairmask_core.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     source = (package / "__init__.py").read_text()
     (package / "__init__.py").write_text(source.replace(hairmask_core.__version__, "0.0.1"))
-    program = f"import sys\nsys.path.insert(0, {str(package.parent)!r})\nfrom hairmask_core.cli import main\n"
+    program = f"import sys\nsys.path.insert(0, {str(package.parent)!r})\nfrom hairmask_core.cli.main import main\n"
     python = python_that_runs(tmp_path, program + "sys.exit(main(sys.argv[1:]))\n", HAIRMASK_MODELS=models_folder())
     request = make_request(directory, large, force=True, shade="blue")
     old = client_process(directory, request, SETTINGS | {"version": "0.0.1", "python": python})
@@ -875,7 +875,7 @@ FAILING_DEVICE = """
 import sys
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
-from hairmask_core.cli import main
+from hairmask_core.cli.main import main
 real = ort.InferenceSession
 class Card:
     def __init__(self, weights, options, providers):

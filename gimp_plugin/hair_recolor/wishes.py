@@ -1,4 +1,4 @@
-"""What the user chose in GIMP, as the worker wants to hear it; see hairmask_core/protocol.py."""
+"""What the user chose in GIMP, as the worker wants to hear it; see hairmask_core/server/protocol.py."""
 
 import json
 import struct

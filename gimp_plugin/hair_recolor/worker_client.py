@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 """Finds or starts the worker, sends it one request, relays progress. Standard library only.
 
-The protocol is described in hairmask_core/protocol.py. Runs inside whatever Python GIMP has: 3.9 or newer in
+The protocol is described in hairmask_core/server/protocol.py. Runs inside whatever Python GIMP has: 3.9 or newer in
 GIMP 3, 2.7 in GIMP 2.10; so paths are put together by os.path and given back as Path, which is str in 2.7, and
 EnvironmentError stands for OSError, which has not all of a socket's and a file's errors in 2.7.
 """
@@ -115,7 +115,7 @@ def make_request(directory, size, transport, wish, limits):
     """A whole request, and the paths of its files: pixels, limits, masks, layers; none of these exist yet.
 
     size: width and height of the layer. transport: {"type", "mask_type"}, how pixels and masks travel. wish: the rest
-    of the request, see hairmask_core/protocol.py. limits: how many masks limit the hair.
+    of the request, see hairmask_core/server/protocol.py. limits: how many masks limit the hair.
     """
     masks = MOST_PEOPLE if wish["people"] == "each" else 1
     counts = {"limits": limits, "mask_out": masks, "layer_out": {"layer": masks, "mask": 0}.get(wish["output"], 1)}

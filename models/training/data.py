@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hairmask_core.recolor import measure_tone, recolor
-from hairmask_core.shades import named_shades
+from hairmask_core.color.recolor import recolor
+from hairmask_core.color.shades import named_shades
+from hairmask_core.hair.tone import measure_tone
 
 DYED_SHARE = 0.2  # of the samples
 DATASETS = ("figaro1k", "celebamask", "celebahq", "ccp", "lfw", "nohair")

@@ -20,9 +20,9 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hairmask_core.looks import QUALITIES
-from hairmask_core.models import choose_card
-from hairmask_core.session import open_session
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.segmentation.whole_image import QUALITIES
 
 from .data import DATASETS
 from .measure import format_tables, measure

@@ -13,11 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hairmask_core.evaluate import THRESHOLD, iou, read_mask
-from hairmask_core.image import read_photo
-from hairmask_core.models import choose_card
+from hairmask_core.evaluation.evaluate import read_mask
+from hairmask_core.evaluation.metrics import THRESHOLD, iou
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.files import read_photo
 from hairmask_core.pipeline import find_hair
-from hairmask_core.session import open_session
 
 from .data import find_pairs
 

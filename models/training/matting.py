@@ -26,12 +26,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hairmask_core.image import Photo
-from hairmask_core.matting import FEATURES, NOISE, TILE, describe
-from hairmask_core.models import choose_card
-from hairmask_core.pipeline import find_looks
-from hairmask_core.refine import WORK_LONG_SIDE
-from hairmask_core.session import open_session
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.matting.matting_network import MATTING_FEATURES, MATTING_TILE, NOISE, matting_features
+from hairmask_core.matting.upsampling import WORK_LONG_SIDE
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import segment_photo
 
 from .data import find_pairs, read_pair, render_texture
 from .export import OPSET, fold_and_round, store_as_float16
@@ -77,7 +77,7 @@ class MattingNet(nn.Module):
 
     def __init__(self, channels=CHANNELS):
         super().__init__()
-        self.stem = nn.Conv2d(4 * FEATURES, channels[0], 3, padding=1)
+        self.stem = nn.Conv2d(4 * MATTING_FEATURES, channels[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels, channels[1:]))
         self.before = nn.ModuleList(Block(c) for c in channels)
         self.middle = Block(channels[-1])
@@ -216,7 +216,7 @@ def read_real(data: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         pairs = [pair for pair in find_pairs(data, (name,)) if not pair.is_validation]
         for pair in pairs[:: max(1, len(pairs) // count)][:count]:
             image, mask = read_pair(pair, WORK_LONG_SIDE)
-            look = find_looks(Photo(image), session)[0]
+            look = segment_photo(Photo(image), session)[0]
             if min(look.region.height, look.region.width) >= GUIDE_SIDE:
                 found.append((image[look.region.slices].copy(), look.coarse, mask[look.region.slices].copy()))
     return found
@@ -256,7 +256,9 @@ class Batches(torch.utils.data.IterableDataset):
                     compose(self.pieces[i], self.backgrounds[rng.integers(len(self.backgrounds))], rng)
                     for i in rng.choice(alike, BATCH)
                 ]
-            x = torch.from_numpy(np.stack([describe(guide, p) for _, guide, p, _ in samples])).permute(0, 3, 1, 2)
+            x = torch.from_numpy(np.stack([matting_features(guide, p) for _, guide, p, _ in samples])).permute(
+                0, 3, 1, 2
+            )
             rgb, alpha = (torch.from_numpy(np.stack([sample[i] for sample in samples])) for i in (0, 3))
             yield rgb.permute(0, 3, 1, 2).contiguous(), x.contiguous(), alpha[:, None], is_real
 
@@ -369,7 +371,7 @@ def write_model(network: MattingNet, steps: int, pieces: int, out: Path) -> None
     network = fold_and_round(network.eval())
     axes = {name: {0: "batch", 2: "height", 3: "width"} for name in ("x", "coefficients")}
     names = {"input_names": ["x"], "output_names": ["coefficients"], "dynamic_axes": axes}
-    sample = torch.rand(1, FEATURES, TILE, TILE)
+    sample = torch.rand(1, MATTING_FEATURES, MATTING_TILE, MATTING_TILE)
     torch.onnx.export(network, (sample,), str(path), **names, opset_version=OPSET, dynamo=False)
     onnx.save(store_as_float16(onnx.load(path)), path)
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])

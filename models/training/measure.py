@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hairmask_core.evaluate import evaluate
-from hairmask_core.looks import QUALITIES
-from hairmask_core.models import ENGINES, choose_card
+from hairmask_core.evaluation.evaluate import evaluate
+from hairmask_core.inference.cards import ENGINES, choose_card
+from hairmask_core.inference.session import Session, open_session
 from hairmask_core.pipeline import find_hair
-from hairmask_core.session import Session, open_session
+from hairmask_core.segmentation.whole_image import QUALITIES
 
 from .data import DATASETS, find_pairs
 

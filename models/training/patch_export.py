@@ -53,7 +53,7 @@ def describe_files(paths: tuple[Path, Path]) -> dict:
 
 
 def write_card(network: PatchNet, paths: tuple[Path, Path], long_side: int, details: dict) -> Path:
-    """The card beside both graphs. long_side: of the photo, pixels. details: what else it says; see hairmask_core.models."""
+    """The card beside both graphs. long_side: of the photo, pixels. details: what else it says; see hairmask_core.inference.cards"""
     card = {
         "name": paths[0].stem,
         "task": "patch",

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from hairmask_core.evaluate import average_precision, score_histogram
+from hairmask_core.evaluation.metrics import average_precision, score_histogram
 
 from .data import change_look, find_pairs, read_pair, warp
 from .patch_export import milliseconds, write_graphs

@@ -17,12 +17,13 @@ import cv2
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from hairmask_core.dense import dense_map, spread
-from hairmask_core.evaluate import read_mask
-from hairmask_core.image import make_proxy, proxy_size, read_photo
-from hairmask_core.models import choose_card
-from hairmask_core.session import Session, open_session
-from hairmask_core.texture import STEP, log_odds, look_around
+from hairmask_core.evaluation.evaluate import read_mask
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.proxy import make_proxy, proxy_size
+from hairmask_core.segmentation.patch import DEFAULT_STEP, context_map, log_odds
+from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
 
 from . import uncertain
 from .data import DATASETS
@@ -45,8 +46,10 @@ def sample_odds(pairs: list, session: Session) -> tuple[np.ndarray, np.ndarray]:
     for pair in pairs:
         photo, truth = read_photo(pair.image), read_mask(pair.mask)
         size = proxy_size(photo.width, photo.height, session.card.long_side, 1)
-        fine = spread(dense_map(make_proxy(photo, size), session, STEP), STEP, size[1], size[0])
-        coarse = look_around(photo, session.coarser, 1, size)
+        fine = interpolate_map(
+            dense_map(make_proxy(photo, size), session, DEFAULT_STEP), DEFAULT_STEP, size[1], size[0]
+        )
+        coarse = context_map(photo, session.coarser, 1, size)
         chosen = rng.integers(fine.size, size=PER_PHOTO)
         odds.append(np.stack([log_odds(p.reshape(-1)[chosen]) for p in (fine, coarse)], axis=1))
         truth = cv2.resize(truth.astype(np.float32), size, interpolation=cv2.INTER_AREA)

@@ -2,7 +2,7 @@
 
 python -m models.training.uncertain --data DATA --engine whole [--every 4] --out FOLDER
 
-It learns from the uncertain pixels of the training photos, described by `hairmask_core.refine.describe_pixels`, and is
+It learns from the uncertain pixels of the training photos, described by `hairmask_core.segmentation.pixel_classifier.pixel_features`, and is
 measured on those of the held-out ones, beside the map itself and beside two random forests: one that learns from
 the same pixels, and one that learns, photo by photo, from the photo's own certain pixels.
 """
@@ -21,12 +21,13 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from hairmask_core.evaluate import average_precision, iou, read_mask, score_histogram
-from hairmask_core.image import read_photo
-from hairmask_core.models import ENGINES, choose_card
-from hairmask_core.pipeline import find_looks
-from hairmask_core.refine import FEATURES, SURE, UNCERTAIN, describe_pixels
-from hairmask_core.session import Session, open_session
+from hairmask_core.evaluation.evaluate import read_mask
+from hairmask_core.evaluation.metrics import average_precision, iou, score_histogram
+from hairmask_core.inference.cards import ENGINES, choose_card
+from hairmask_core.inference.session import Session, open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.pipeline import segment_photo
+from hairmask_core.segmentation.pixel_classifier import CERTAIN_HAIR, PIXEL_FEATURES, UNCERTAIN_RANGE, pixel_features
 
 from .data import find_pairs
 
@@ -43,7 +44,9 @@ class PixelNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(FEATURES, 48), nn.ReLU(), nn.Linear(48, 24), nn.ReLU(), nn.Linear(24, 1))
+        self.layers = nn.Sequential(
+            nn.Linear(PIXEL_FEATURES, 48), nn.ReLU(), nn.Linear(48, 24), nn.ReLU(), nn.Linear(24, 1)
+        )
 
     def forward(self, x):
         return self.layers(x)[:, 0]
@@ -68,16 +71,16 @@ def each_place(pairs: list, session: Session):
     rng = np.random.default_rng(SEED)
     for pair in pairs:
         photo, truth = read_photo(pair.image), read_mask(pair.mask)
-        for seen in find_looks(photo, replace(session, pixels=None)):
+        for seen in segment_photo(photo, replace(session, pixels=None)):
             height, width = seen.coarse.shape
             hair = cv2.resize(
                 truth[seen.region.slices].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
             ).reshape(-1)
             p = seen.coarse.reshape(-1)
-            where = np.flatnonzero((p > UNCERTAIN[0]) & (p < UNCERTAIN[1]))
+            where = np.flatnonzero((p > UNCERTAIN_RANGE[0]) & (p < UNCERTAIN_RANGE[1]))
             if where.size:
                 where = rng.choice(where, min(PER_PLACE, where.size), replace=False)
-                features = describe_pixels(seen.proxy, seen.coarse).reshape(-1, FEATURES)
+                features = pixel_features(seen.proxy, seen.coarse).reshape(-1, PIXEL_FEATURES)
                 yield features[where], p[where], hair[where] > 0.5, features, p
 
 
@@ -94,7 +97,7 @@ def ask_own_forest(wanted: np.ndarray, said: np.ndarray, features: np.ndarray, p
     features, p: of the whole photo. said: the map's p of the wanted ones, given back where nothing is certain.
     """
     rng = np.random.default_rng(SEED)
-    certain = [np.flatnonzero(p > SURE), np.flatnonzero(p < 1 - SURE)]
+    certain = [np.flatnonzero(p > CERTAIN_HAIR), np.flatnonzero(p < 1 - CERTAIN_HAIR)]
     if min(map(len, certain)) < 50:
         return said
     chosen = np.concatenate([rng.choice(some, min(PER_OWN // 2, len(some)), replace=False) for some in certain])
@@ -133,12 +136,12 @@ def tune(network: PixelNet, pairs: list, session: Session) -> float:
     scores = np.zeros(len(BIASES))
     for pair in pairs:
         photo, truth = read_photo(pair.image), read_mask(pair.mask)
-        for seen in find_looks(photo, replace(session, pixels=None)):
+        for seen in segment_photo(photo, replace(session, pixels=None)):
             height, width = seen.coarse.shape
             hair = cv2.resize(truth[seen.region.slices].astype(np.float32), (width, height)) > 0.5
-            uncertain = (seen.coarse > UNCERTAIN[0]) & (seen.coarse < UNCERTAIN[1])
+            uncertain = (seen.coarse > UNCERTAIN_RANGE[0]) & (seen.coarse < UNCERTAIN_RANGE[1])
             with torch.no_grad():
-                logits = network(torch.from_numpy(describe_pixels(seen.proxy, seen.coarse)[uncertain])).numpy()
+                logits = network(torch.from_numpy(pixel_features(seen.proxy, seen.coarse)[uncertain])).numpy()
             for i, bias in enumerate(BIASES):
                 found = seen.coarse >= 0.5
                 found[uncertain] = logits + bias >= 0
@@ -153,7 +156,7 @@ def write_onnx(network: PixelNet, path: Path) -> None:
     model = nn.Sequential(network, nn.Sigmoid())
     axes = {"features": {0: "pixels"}, "probability": {0: "pixels"}}
     names = {"input_names": ["features"], "output_names": ["probability"], "dynamic_axes": axes}
-    torch.onnx.export(model, (torch.zeros(2, FEATURES),), str(path), **names, opset_version=17, dynamo=False)
+    torch.onnx.export(model, (torch.zeros(2, PIXEL_FEATURES),), str(path), **names, opset_version=17, dynamo=False)
 
 
 def main() -> None:

@@ -19,11 +19,13 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre_process, quantize_static
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from hairmask_core.evaluate import iou
-from hairmask_core.image import Photo, make_proxy, proxy_size, read_photo
-from hairmask_core.models import ModelCard, choose_card
-from hairmask_core.segment import segment
-from hairmask_core.session import open_session
+from hairmask_core.evaluation.metrics import iou
+from hairmask_core.inference.cards import ModelCard, choose_card
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.photo.proxy import make_proxy, proxy_size
+from hairmask_core.segmentation.whole_image import segment
 
 from .compare import milliseconds
 from .data import find_pairs, read_pair

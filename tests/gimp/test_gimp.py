@@ -17,12 +17,14 @@ import pytest
 from PIL import Image
 from pins import read_pins
 
-from hairmask_core.image import Photo, read_photo
-from hairmask_core.models import choose_card, find_cards
-from hairmask_core.people import find_people
-from hairmask_core.pipeline import blend, find_hair, recolor_photo, shade_of_hair, take_color
-from hairmask_core.session import open_session
-from hairmask_core.shades import find_shade, parse_hex
+from hairmask_core.color.blend import blend, take_color
+from hairmask_core.color.shades import find_shade, parse_hex
+from hairmask_core.hair.instances import find_instances
+from hairmask_core.inference.cards import choose_card, find_cards
+from hairmask_core.inference.session import open_session
+from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import find_hair, recolor_photo, shade_of_hair
 
 SHARED = (Path(__file__).parent / "scripts.py").read_text()
 ARTIFACTS = harness.REPOSITORY / "artifacts"
@@ -490,7 +492,7 @@ def test_hair_mask_on_a_copy_of_the_layer(gimp, calls, session, astronaut):
     assert new == source | {"name": f"Hair of {source['name']}", "mask": True}
     np.testing.assert_array_equal(pixels(gimp, "mask-layer", 4)[..., :3], astronaut)
     np.testing.assert_array_equal(pixels(gimp, "mask-flat", 3), astronaut)
-    raw = find_hair(Photo(astronaut), session, refined=False).matte
+    raw = find_hair(Photo(astronaut), session, refine=False).matte
     assert np.abs(pixels(gimp, "mask-mask", 1) / 255 - raw).max() <= 1 / 255
 
 
@@ -499,7 +501,7 @@ def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut
     assert [first["name"], second["name"]] == ["Hair recolor (blue), person 1", "Hair recolor (blue), person 2"]
     photo = Photo(two_people(astronaut))
     everybodys = find_hair(photo, session)
-    people = find_people(photo, everybodys)
+    people = find_instances(photo, everybodys)
     for number in (1, 2):
         hair = people.hair_of(number, everybodys)
         mask = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-mask.raw"), np.uint8).reshape(512, 1024)
@@ -840,7 +842,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3
     assert_shown("selection", limited, ~edge)
-    raw = find_hair(photo, session, refined=False).matte
+    raw = find_hair(photo, session, refine=False).matte
     np.testing.assert_array_equal(shown("raw")[..., 0], np.rint(raw * 255))
     texture = find_hair(photo, open_session(choose_card(engine="texture"), "cpu"), step=9).matte
     np.testing.assert_array_equal(shown("texture")[..., 1], np.rint(texture * 255))

@@ -18,10 +18,10 @@ import old_gimp
 import pytest
 
 from hairmask_core import __version__
-from hairmask_core.image import Photo
-from hairmask_core.models import choose_card
+from hairmask_core.color.shades import find_shade, named_shades
+from hairmask_core.inference.cards import choose_card
+from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_photo
-from hairmask_core.shades import find_shade, named_shades
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -130,7 +130,7 @@ def called(tmp_path_factory, scene):
     shutil.copy(SOURCE, plugin)  # as install.py puts it there
     shutil.copy(CLIENT, plugin)
     shutil.copy(CLIENT.with_name("texts.py"), plugin)
-    shutil.copy(REPOSITORY / "hairmask_core/shades.json", plugin)
+    shutil.copy(REPOSITORY / "hairmask_core/color/shades.json", plugin)
     models = [{"name": choose_card().name, "label": "Best", "description": ""}]
     (plugin / "models.json").write_text(json.dumps(models))
     settings = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}

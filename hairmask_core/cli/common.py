@@ -1,0 +1,185 @@
+"""What the commands share: reading, finding hair, planning outputs, and the arguments that several take."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import HairmaskError, NoHairError, PhotoError
+from ..hair.tone import Hair
+from ..inference.cards import ENGINES, choose_card
+from ..inference.session import DEVICES, Session, open_session
+from ..photo.files import check_writable_name, read_photo
+from ..photo.pixels import Photo
+from ..pipeline import find_hair, require_hair
+from ..segmentation.patch import DEFAULT_STEP
+from ..segmentation.sliding_window import LARGEST_STEP
+from ..segmentation.whole_image import QUALITIES
+
+# Exit statuses; argparse itself ends with 2 for wrong usage.
+EXIT_FAILED, EXIT_USAGE, EXIT_NO_HAIR, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+def complain(sentence: str, status: int = EXIT_FAILED) -> int:
+    """Say what went wrong; returns the exit status."""
+    print(f"hairmask: {sentence}", file=sys.stderr)
+    return status
+
+
+def start_session(args) -> Session:
+    """The network that the arguments name, on the device that they name."""
+    session = open_session(choose_card(args.model, engine=args.engine), args.device)
+    for notice in session.notices:
+        print(notice, file=sys.stderr)
+    session.notices.clear()
+    return session
+
+
+def look_for_hair(path: Path, session: Session, args, refine: bool = True, force: bool = False) -> tuple[Photo, Hair]:
+    """Read a photo and find its hair; the errors name the photo."""
+    photo = read_photo(path)
+    hair = find_hair(photo, session, refine, args.quality, args.step)
+    for notice in session.notices:
+        print(notice, file=sys.stderr)
+    session.notices.clear()
+    if not force:
+        try:
+            require_hair(hair)
+        except NoHairError:
+            raise NoHairError(
+                f"No hair was found in {path}: crop closer to the head, or give --force to write the result anyway."
+            ) from None
+    return photo, hair
+
+
+def for_each_photo(args, wanted: dict[str, Path | None], one) -> int:
+    """Run `one(photo path, output paths)` on every photo; a photo that fails does not stop the others."""
+    plan = plan_outputs(args.photos, wanted, args.out_dir)
+    worst = 0
+    for path, outputs in plan:
+        try:
+            one(path, outputs)
+        except HairmaskError as error:
+            worst = max(worst, complain(str(error), EXIT_NO_HAIR if isinstance(error, NoHairError) else EXIT_FAILED))
+    return worst
+
+
+def plan_outputs(
+    photos: list[Path], wanted: dict[str, Path | None], out_dir: Path | None
+) -> list[tuple[Path, dict[str, Path]]]:
+    """Which photo goes where: to the named files, or, with a folder, to STEM.png in it. Checked before any work."""
+    if out_dir is None:
+        if len(photos) > 1:
+            raise PhotoError("Several photos need a folder to write to: give --out-dir FOLDER instead of -o FILE.")
+        if wanted["output"] is None:
+            raise PhotoError("Where to write is missing: give -o FILE, or --out-dir FOLDER for several photos.")
+        for path in wanted.values():
+            check_output(path, photos)
+        return [(photos[0], wanted)]
+    if any(wanted.values()):
+        raise PhotoError("--out-dir names the files itself: leave out -o, --layer-out and --mask-out.")
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoError(f"The folder {out_dir} cannot be made ({error.strerror}): choose another.") from error
+    plan, taken = [], {}
+    for photo in photos:
+        output = out_dir / f"{photo.stem}.png"
+        if output in taken:
+            raise PhotoError(f"{photo} and {taken[output]} would both be written to {output}: give them in two runs.")
+        taken[output] = photo
+        check_output(output, photos)
+        plan.append((photo, {"output": output}))
+    return plan
+
+
+def check_output(path: Path, photos: list[Path]) -> None:
+    """Raise PhotoError unless `path` can be written and is none of the photos that are read."""
+    check_writable_name(path)
+    if any(path.resolve() == photo.resolve() for photo in photos):
+        raise PhotoError(f"{path} is the photo itself: write the result to another file.")
+
+
+# The parser
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def make_parser(factory, description: str, examples: str, name: str | None = None, epilog: str = "", **options):
+    """A parser whose help ends in examples."""
+    lines = [line.strip() for line in examples.strip().splitlines()]
+    options["epilog"] = "examples:\n" + "\n".join(f"  {line}" for line in lines) + (f"\n\n{epilog}" if epilog else "")
+    options["formatter_class"] = argparse.RawDescriptionHelpFormatter
+    positional = (name,) if name else ()
+    if name:
+        options["help"] = description
+    return factory(*positional, description=description, **options)
+
+
+def step(text: str) -> int:
+    """A whole number from 1 to LARGEST_STEP, for argparse."""
+    value = int(text)
+    if not 1 <= value <= LARGEST_STEP:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {LARGEST_STEP}")
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def add_photos(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the image to write (.png, .jpg, .tif, .webp)"
+    )
+    parser.add_argument(
+        "--out-dir", type=Path, metavar="DIR", help="for several photos: write STEM.png for each into this folder"
+    )
+    parser.add_argument("--force", action="store_true", help="write a result even where no hair was found")
+    add_network(parser)
+    add_quality(parser)
+
+
+def add_quality(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--step",
+        type=step,
+        default=DEFAULT_STEP,
+        metavar=f"1..{LARGEST_STEP}",
+        help=f"engine texture: pixels between windows (default {DEFAULT_STEP}; 1 looks at every pixel)",
+    )
+    parser.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        default="fast",
+        help="engine whole: how closely to look (default fast; best also follows single strands, and takes several times as long)",
+    )
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="whole",
+        help="whole: a network sees people as a whole (default); texture: windows of 35x35 pixels are judged one by one, "
+        "for wigs, close-ups and strands without a head",
+    )
+    parser.add_argument("--model", metavar="NAME", help="which network (hairmask info lists them)")
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where the network runs (default auto: the GPU if it works, else the CPU)",
+    )

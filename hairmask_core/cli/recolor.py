@@ -1,0 +1,79 @@
+"""hairmask recolor: photos with their hair recolored."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from ..color.blend import blend
+from ..color.shades import find_shade, named_shades
+from ..color.transform import warm_up
+from ..photo.files import write_image
+from ..photo.pixels import from_float, to_float
+from ..pipeline import recolor_photo, shade_of_hair
+from .common import add_photos, check_output, for_each_photo, look_for_hair, make_parser, share, start_session
+
+
+def run(args) -> int:
+    """Recolor the hair of every photo. Returns the exit status."""
+    shade = find_shade(args.shade) if args.shade else None
+    tips = find_shade(args.shade_tips).rgb if args.shade_tips else None
+    threading.Thread(target=warm_up).start()
+    session = start_session(args)
+    if args.shade_from:
+        shade = shade_of_hair(look_for_hair(args.shade_from, session, args, force=True)[1], args.shade_from)
+
+    def one(path: Path, outputs: dict[str, Path]) -> None:
+        if args.shade_from:
+            for output in outputs.values():
+                check_output(output, [args.shade_from])
+        photo, hair = look_for_hair(path, session, args, force=args.force)
+        layer = recolor_photo(photo, hair, shade.rgb, args.strength, tips=tips)
+        write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
+        if "layer_out" in outputs:
+            cover = hair.matte if photo.alpha is None else hair.matte * to_float(photo.alpha)
+            write_image(outputs["layer_out"], layer, from_float(cover, layer.dtype), photo.icc_profile)
+        if "mask_out" in outputs:
+            write_image(outputs["mask_out"], from_float(hair.matte, np.uint8))
+
+    wanted = {"output": args.output, "layer_out": args.layer_out, "mask_out": args.mask_out}
+    return for_each_photo(args, {key: path for key, path in wanted.items() if path or key == "output"}, one)
+
+
+def add_parser(commands) -> None:
+    """Add the command to the subparsers of `hairmask`."""
+    parser = make_parser(
+        commands.add_parser,
+        "Recolor the hair in photos.",
+        """
+        hairmask recolor portrait.jpg --shade copper -o copper.png
+        hairmask recolor portrait.jpg --shade '#7a3422' --strength 0.7 -o auburn.jpg
+        hairmask recolor portrait.jpg --shade blue -o blue.png --layer-out layer.png --mask-out mask.png
+        hairmask recolor portrait.jpg --shade-from friend.jpg -o like-hers.png
+        hairmask recolor portrait.jpg --shade dark-brown --shade-tips golden-blond -o ombre.png
+        hairmask recolor *.jpg --shade platinum --out-dir platinum
+        """,
+        name="recolor",
+        epilog="shades: " + ", ".join(shade.name for shade in named_shades()),
+    )
+    add_photos(parser)
+    color = parser.add_mutually_exclusive_group(required=True)
+    color.add_argument("--shade", metavar="NAME|#rrggbb", help="a named shade (listed below) or any color")
+    color.add_argument(
+        "--shade-from", type=Path, metavar="PHOTO", help="match the hair in this photo, whose median color is the shade"
+    )
+    parser.add_argument(
+        "--shade-tips",
+        metavar="NAME|#rrggbb",
+        help="the tips get this shade and the roots the other, gradually along the strands (heads upright)",
+    )
+    parser.add_argument(
+        "--strength", type=share, default=1.0, metavar="0..1", help="how far towards the shade (default 1)"
+    )
+    parser.add_argument(
+        "--layer-out", type=Path, metavar="FILE", help="also write the recolored layer, its alpha the mask"
+    )
+    parser.add_argument("--mask-out", type=Path, metavar="FILE", help="also write the mask, 8-bit gray")
+    parser.set_defaults(command=run)

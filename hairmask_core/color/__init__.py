@@ -1,0 +1,1 @@
+"""Tone and shade -> recolored photo, and the two blended."""

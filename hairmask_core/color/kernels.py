@@ -1,0 +1,198 @@
+"""The loops over pixels, compiled: what `transform` does to each.
+
+Compiled by Numba when first called, and kept on disk. The inner loops become vector instructions as long as all
+numbers in them are of 32 bits, hence the many f4, and they touch few arrays. Importing this takes half a second.
+"""
+
+import numba
+import numpy as np
+
+from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
+from .gamut import LINEAR_RANGE
+
+KEPT_VARIATION = 0.3  # share of the hair's own color variation that stays
+VARIATION_LIMIT = 0.04  # OKLab chroma at which that variation is compressed to half
+BLOCK = 1024  # pixels that go through the formulas together: few enough for a core's first cache
+TINY = 1e-12  # of linear light; roots are not sought of less
+f4 = np.float32  # the only type in the inner loops
+
+
+def compiled(function):
+    """The function, to be compiled for the types that it is called with."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    try:
+        return numba.njit(function, cache=True, **options)
+    except RuntimeError:  # no folder to keep it in can be written: then it is compiled anew in every process
+        return numba.njit(function, **options)
+
+
+# The matrices of OKLab row by row: compiled code takes constants from tuples.
+LMS, LAB = tuple(map(f4, RGB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_LAB.ravel()))
+LAB_LMS, LMS_RGB = tuple(map(f4, LAB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_RGB.ravel()))
+LOW, HIGH = map(f4, LINEAR_RANGE)
+
+
+@compiled
+def between(x, low, high):
+    """x within low … high; low if it is no number. What tables are entered with must pass here: nothing else looks."""
+    x = x if x > low else low
+    return x if x < high else high
+
+
+@compiled
+def cube_root(x):
+    """Relative error below 4e-7, for |x| from TINY on.
+
+    y = x^(-1/3) is guessed by dividing the exponent; h says how far y is off, and a polynomial in h, fitted to
+    (1 - h)^(-1/3) over the h that occur, makes up for it. No division, no table.
+    """
+    size = max(abs(x), f4(TINY))
+    y = np.int32(np.int32(1419870954) - np.int32(f4(np.float32(size).view(np.int32)) * f4(1 / 3))).view(np.float32)
+    h = f4(1) - size * (y * y * y)
+    y *= f4(1) + h * (f4(0.33332929) + h * (f4(0.22218178) + h * (f4(0.17442001) + h * f4(0.15012501))))
+    return x * (y * y)
+
+
+@compiled
+def linear_from_encoded(x):
+    """sRGB transfer function, inverse (IEC 61966-2-1), mirrored for negative values.
+
+    t^2.4 is t³ t^(-3/5), and y = t^(-1/5) is found as in `cube_root`. Relative error below 1e-6.
+    """
+    size = abs(x)
+    t = (size + f4(0.055)) * f4(1 / 1.055)
+    y = np.int32(np.int32(1277923859) - np.int32(f4(np.float32(t).view(np.int32)) * f4(1 / 5))).view(np.float32)
+    h = f4(1) - t * (y * y * y * y * y)
+    power = f4(0.47989002) + h * (f4(0.41619521) + h * (f4(0.3863481) + h * f4(0.34329543)))
+    power = f4(1) + h * (f4(0.59999883) + h * power)
+    t *= y
+    curved = t * t * t * power
+    linear = size * f4(1 / 12.92)
+    found = linear if size <= f4(0.04045) else curved
+    return found if x >= f4(0) else -found
+
+
+@compiled
+def transform_block(red, green, blue, curves, colors):
+    """Dye colors in place. red, green, blue: (n,) float32, linear light, within LINEAR_RANGE after."""
+    count, last = red.size, curves.shape[1] - 1
+    lightness, a, b = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    usual, given = np.empty(count, np.float32), np.empty(count, np.float32)
+    for i in range(count):
+        r, g, bl = red[i], green[i], blue[i]
+        long = cube_root(LMS[0] * r + LMS[1] * g + LMS[2] * bl)
+        medium = cube_root(LMS[3] * r + LMS[4] * g + LMS[5] * bl)
+        short = cube_root(LMS[6] * r + LMS[7] * g + LMS[8] * bl)
+        lightness[i] = LAB[0] * long + LAB[1] * medium + LAB[2] * short
+        a[i] = LAB[3] * long + LAB[4] * medium + LAB[5] * short
+        b[i] = LAB[6] * long + LAB[7] * medium + LAB[8] * short
+    for i in range(count):
+        place = between(lightness[i], f4(0), f4(1)) * f4(last)
+        j = min(np.int32(place), np.int32(last - 1))
+        part = place - f4(j)
+        lightness[i] = curves[0, j] + part * (curves[0, j + 1] - curves[0, j])
+        usual[i] = curves[1, j] + part * (curves[1, j + 1] - curves[1, j])
+        given[i] = curves[2, j] + part * (curves[2, j + 1] - curves[2, j])
+    for i in range(count):
+        l = lightness[i]
+        vary_a, vary_b = a[i] - usual[i] * colors[0], b[i] - usual[i] * colors[1]
+        keep = f4(KEPT_VARIATION) / (f4(1) + np.sqrt(vary_a * vary_a + vary_b * vary_b) * f4(1 / VARIATION_LIMIT))
+        new_a, new_b = given[i] * colors[2] + keep * vary_a, given[i] * colors[3] + keep * vary_b
+        long = LAB_LMS[0] * l + LAB_LMS[1] * new_a + LAB_LMS[2] * new_b
+        medium = LAB_LMS[3] * l + LAB_LMS[4] * new_a + LAB_LMS[5] * new_b
+        short = LAB_LMS[6] * l + LAB_LMS[7] * new_a + LAB_LMS[8] * new_b
+        long, medium, short = long * long * long, medium * medium * medium, short * short * short
+        r = LMS_RGB[0] * long + LMS_RGB[1] * medium + LMS_RGB[2] * short
+        g = LMS_RGB[3] * long + LMS_RGB[4] * medium + LMS_RGB[5] * short
+        bl = LMS_RGB[6] * long + LMS_RGB[7] * medium + LMS_RGB[8] * short
+        gray = l * l * l
+        above, room_above = max(max(r, g), bl) - gray, HIGH - gray
+        below, room_below = gray - min(min(r, g), bl), gray - LOW
+        # The smaller of room_above / above and room_below / below, at most 1: so with one division.
+        upwards = room_above * below < room_below * above
+        needed, room = (above, room_above) if upwards else (below, room_below)
+        share = room / max(needed, room)
+        red[i] = between(gray + share * (r - gray), LOW, HIGH)
+        green[i] = between(gray + share * (g - gray), LOW, HIGH)
+        blue[i] = between(gray + share * (bl - gray), LOW, HIGH)
+
+
+@compiled
+def encode_channel(channel):
+    """sRGB transfer function (IEC 61966-2-1), in place, of (n,) float32 linear light within LINEAR_RANGE."""
+    for i in range(channel.size):
+        root = cube_root(channel[i])
+        curved = f4(1.055) * root * np.sqrt(np.sqrt(root)) - f4(0.055)  # x^(1/2.4) is the cube root's 5/4th power
+        channel[i] = channel[i] * f4(12.92) if channel[i] <= f4(0.0031308) else curved
+
+
+@compiled
+def transform_levels(pixels, out, linear, levels, curves, colors):
+    """RGBA in whole numbers (n, 4). linear: of each level; levels: of linear light, evenly spaced, or none: computed."""
+    red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    scale = f4(len(levels) - 1 if len(levels) else len(linear) - 1)
+    for start in range(0, len(pixels), BLOCK):
+        old, new = pixels[start : start + BLOCK], out[start : start + BLOCK]
+        r, g, b = red[: len(old)], green[: len(old)], blue[: len(old)]
+        for i in range(len(old)):
+            r[i], g[i], b[i] = linear[old[i, 0]], linear[old[i, 1]], linear[old[i, 2]]
+        transform_block(r, g, b, curves, colors)
+        if len(levels):
+            for i in range(len(old)):
+                new[i, 0] = levels[np.uint32(np.int32(scale * r[i] + f4(0.5)))]
+                new[i, 1] = levels[np.uint32(np.int32(scale * g[i] + f4(0.5)))]
+                new[i, 2] = levels[np.uint32(np.int32(scale * b[i] + f4(0.5)))]
+                new[i, 3] = old[i, 3]
+        else:
+            encode_channel(r)
+            encode_channel(g)
+            encode_channel(b)
+            for i in range(len(old)):
+                new[i, 0] = np.int32(scale * r[i] + f4(0.5))
+                new[i, 1] = np.int32(scale * g[i] + f4(0.5))
+                new[i, 2] = np.int32(scale * b[i] + f4(0.5))
+                new[i, 3] = old[i, 3]
+
+
+@compiled
+def transform_floats(pixels, out, curves, colors):
+    """RGBA in float32 (n, 4)."""
+    red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    for start in range(0, len(pixels), BLOCK):
+        old, new = pixels[start : start + BLOCK], out[start : start + BLOCK]
+        r, g, b = red[: len(old)], green[: len(old)], blue[: len(old)]
+        for i in range(len(old)):
+            r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
+        for channel in (r, g, b):
+            for i in range(len(old)):
+                channel[i] = linear_from_encoded(channel[i])
+        transform_block(r, g, b, curves, colors)
+        for channel in (r, g, b):
+            encode_channel(channel)
+        for i in range(len(old)):
+            new[i, 0], new[i, 1], new[i, 2], new[i, 3] = r[i], g[i], b[i], old[i, 3]
+
+
+@compiled
+def search_gamut_shares(lab):
+    """See `gamut_shares`."""
+    shares = np.empty(len(lab))
+    for i in range(len(lab)):
+        low, high, share = 0.0, 1.0, 1.0
+        for _ in range(16):
+            l, a, b = lab[i, 0], share * lab[i, 1], share * lab[i, 2]
+            long = (LAB_LMS[0] * l + LAB_LMS[1] * a + LAB_LMS[2] * b) ** 3
+            medium = (LAB_LMS[3] * l + LAB_LMS[4] * a + LAB_LMS[5] * b) ** 3
+            short = (LAB_LMS[6] * l + LAB_LMS[7] * a + LAB_LMS[8] * b) ** 3
+            red = LMS_RGB[0] * long + LMS_RGB[1] * medium + LMS_RGB[2] * short
+            green = LMS_RGB[3] * long + LMS_RGB[4] * medium + LMS_RGB[5] * short
+            blue = LMS_RGB[6] * long + LMS_RGB[7] * medium + LMS_RGB[8] * short
+            if min(min(red, green), blue) >= LOW and max(max(red, green), blue) <= HIGH:
+                low = share
+            else:
+                high = share
+            if low == high:
+                break
+            share = (low + high) / 2
+        shares[i] = low
+    return shares

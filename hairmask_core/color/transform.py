@@ -1,0 +1,90 @@
+"""The tone transform: colors of hair -> colors of that hair dyed, for pixels of any stored type."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ..photo.oklab import linear_levels, srgb_to_linear
+
+STORED_TYPES = (np.uint8, np.uint16, np.float32)  # of pixels
+FARTHEST = 1e6  # what float pixels hold beyond that is drawn as that, lest the formulas overflow
+
+
+class ToneTransform(NamedTuple):
+    """What becomes of hair of each lightness.
+
+    curves: (3, n) float32 over OKLab lightness 0…1 of the hair: new lightness; the share of `old` that hair so light
+    usually has; the share of `new` that it gets. old, new: OKLab a and b of the hair and of the shade.
+    """
+
+    curves: np.ndarray
+    old: tuple[float, float]
+    new: tuple[float, float]
+
+
+def apply_transform(pixels: np.ndarray, transform: ToneTransform, strength: float = 1.0) -> np.ndarray:
+    """Colors of hair -> colors of that hair dyed.
+
+    pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8, uint16 or float32, sRGB-encoded; alpha stays as it is.
+    strength: 0…1; (1-strength)·rgb + strength·dyed on encoded values. Returns the same shape and dtype; at strength 1
+    within levels 1 to 254 of 255 in every channel. Float pixels that are no number count as 0.
+
+    Method: in OKLab (Ottosson 2020). Lightness, a and b go through the curves. A share of what the hair's color differs
+    from the usual at its lightness is kept, large differences less, so that strands stay apart. Where that leaves
+    the gamut, the color moves towards the gray of the same OKLab lightness, in linear light, until it is inside again.
+    """
+    from . import kernels  # not above: Numba takes half a second, which `warm_up` spends while something else goes on
+
+    if pixels.shape[2] == 3:
+        return cv2.cvtColor(
+            apply_transform(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), transform, strength), cv2.COLOR_RGBA2RGB
+        )
+    flat = np.ascontiguousarray(pixels).reshape(-1, 4)
+    old, out = drawable(flat), np.empty_like(flat)
+    how = transform.curves, np.array([*transform.old, *transform.new], np.float32)
+    if old.dtype == np.float32:
+        kernels.transform_floats(old, out, *how)
+    else:
+        levels = byte_levels() if old.dtype == np.uint8 else np.empty(0, np.uint16)
+        kernels.transform_levels(old, out, linear_levels(old.dtype), levels, *how)
+    if strength < 1:
+        out = cv2.addWeighted(old, 1 - strength, out, strength, 0)
+    if old.dtype == np.float32:  # neither rounding nor what was no number shall change alpha
+        out[:, 3] = flat[:, 3]
+    return out.reshape(pixels.shape)
+
+
+def drawable(pixels: np.ndarray) -> np.ndarray:
+    """Float pixels of any shape within FARTHEST of 0, and 0 where they are no number; others as they are."""
+    if pixels.dtype != np.float32 or (pixels.max() <= FARTHEST and pixels.min() >= -FARTHEST):  # which NaN is not
+        return pixels
+    return np.clip(np.nan_to_num(pixels, nan=0), -FARTHEST, FARTHEST)
+
+
+@functools.cache
+def byte_levels() -> np.ndarray:
+    """The level of uint8 that is nearest to linear light: of 65536 evenly spaced values of it, 0…1."""
+    between = ((np.arange(255) + 0.5) / 255).astype(np.float32)  # two levels
+    return np.searchsorted(srgb_to_linear(between), np.linspace(0, 1, 65536)).astype(np.uint8)
+
+
+def gamut_shares(lab: np.ndarray) -> np.ndarray:
+    """The largest share, 0…1, of each color's a and b that sRGB can show at its lightness, within LINEAR_RANGE.
+
+    lab: (n, 3) float64 OKLab. Returns (n,) float64. By bisection.
+    """
+    from . import kernels  # not above, as in `apply_transform`
+
+    return kernels.search_gamut_shares(lab)
+
+
+def warm_up(types: tuple[type, ...] = STORED_TYPES[:1]) -> None:
+    """Load what `apply_transform` needs for pixels of those types: half a second; if it was never compiled, seconds each."""
+    transform = ToneTransform(np.zeros((3, 2), np.float32), (0.0, 0.0), (0.0, 0.0))
+    for one in types:
+        apply_transform(np.zeros((1, 1, 4), one), transform)
+    gamut_shares(np.zeros((1, 3)))

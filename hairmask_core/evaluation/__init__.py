@@ -1,0 +1,1 @@
+"""Metrics over a folder of photos and true masks."""

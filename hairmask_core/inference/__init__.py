@@ -1,0 +1,1 @@
+"""Networks: model cards, ONNX sessions, execution providers and what happens when one fails."""

@@ -1,0 +1,1 @@
+"""Coarse probability -> matte at full resolution whose outline follows the photo."""

@@ -1,0 +1,122 @@
+"""Patch classifier -> probability map, with the very numbers that a sliding window gives, but affordable.
+
+The classifier decides for a 35x35 window whether its center pixel is hair. It has no padding inside, so it may be run
+over a whole piece of a photo; neighbouring windows then share what they have in common. Three ways lead to the same
+numbers, and `dense_map` takes the one that costs least at the wished step:
+
+- *dilated*: strides taken out, what follows them dilated: every pixel's window (Giusti et al. 2013, "Fast image
+  scanning with deep max-pooling convolutional neural networks"; Long et al. 2015);
+- *strided*: the network as it is over the whole piece: every second window (Sermanet et al. 2014, "OverFeat");
+- *windows*: cut one by one, where they hardly overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from ..errors import ModelError
+from ..inference.cards import REPAIR, ModelCard
+from ..inference.session import Session
+
+SLIDING_TILE = 80  # pixels; a tile's time is how long cancelling takes, and its size bounds memory
+BATCH = 64  # windows at a time
+LARGEST_STEP = 35  # pixels between windows: the side of one, so that they still touch
+
+
+def dense_map(
+    photo: np.ndarray,
+    session: Session,
+    step: int = 1,
+    tile: int = SLIDING_TILE,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> np.ndarray:
+    """Probability of hair of the windows that are centered on every `step`-th pixel.
+
+    photo: (h, w, 3) float32 RGB, 0…1, of any size; beyond its edges it is continued by reflection. step: 1…35 pixels.
+    session: of a patch classifier. tile: pixels done at a time, along each side; changes time and memory only.
+    report: called with the fraction done, 0…1, after each tile; may raise to stop the work.
+    Returns (ceil(h / step), ceil(w / step)) float32 in 0…1; element (i, j) belongs to pixel (i * step, j * step).
+
+    Raises ValueError for a step outside 1…35, ModelError if the model gives no usable numbers.
+    """
+    if not 1 <= step <= LARGEST_STEP:
+        raise ValueError(f"a step of {step} pixels is not possible: give 1 to {LARGEST_STEP}")
+    card = session.card
+    height, width = photo.shape[:2]
+    x = _continue_and_scale(photo, card)
+    run = {"dilated": _run_dilated, "strided": _run_strided, "windows": _run_windows}[cheapest_way(session, step)]
+
+    found = np.empty((-(-height // step), -(-width // step)), np.float32)
+    side = max(1, tile // step)  # of a tile, in windows
+    corners = [(i, j) for i in range(0, found.shape[0], side) for j in range(0, found.shape[1], side)]
+    for done, (i, j) in enumerate(corners, 1):
+        out = found[i : i + side, j : j + side]
+        rows, columns = (
+            slice(start * step, (start + count - 1) * step + card.window) for start, count in zip((i, j), out.shape)
+        )
+        out[:] = run(x[:, rows, columns], session, step)
+        report(done / len(corners))
+    if not np.isfinite(found).all():
+        raise ModelError(f"The model {card.name} gave no usable probabilities: {REPAIR}")
+    return np.clip(found, 0, 1, out=found)
+
+
+def slide_window(photo: np.ndarray, session: Session, step: int, batch: int = BATCH) -> np.ndarray:
+    """What `dense_map` gives, by cutting out and classifying every window: the measure of its speed and exactness.
+
+    batch: windows at a time.
+    """
+    return _run_windows(_continue_and_scale(photo, session.card), session, step, batch)
+
+
+def _continue_and_scale(photo: np.ndarray, card: ModelCard) -> np.ndarray:
+    """(3, h + window - 1, w + window - 1) as the network wants it."""
+    margin = card.window // 2
+    x = cv2.copyMakeBorder(photo, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
+    return np.ascontiguousarray(((x - card.mean) * card.scale).astype(np.float32).transpose(2, 0, 1))
+
+
+def cheapest_way(session: Session, step: int) -> str:
+    """Which of "dilated", "strided" and "windows" needs the fewest multiplications at that step."""
+    cost = session.card.multiplications  # of a window, and of one pixel of a large piece
+    ways = {"windows": cost["window"] / step**2, "dilated": cost["dilated"]}
+    if step % session.card.stride == 0:
+        ways["strided"] = cost["strided"]
+    return min(ways, key=ways.get)
+
+
+def _run_dilated(x: np.ndarray, session: Session, step: int) -> np.ndarray:
+    return session.dense.run(x[None])[0, 0, ::step, ::step]
+
+
+def _run_strided(x: np.ndarray, session: Session, step: int) -> np.ndarray:
+    every = step // session.card.stride
+    return session.run(x[None])[0, 0, ::every, ::every]
+
+
+def _run_windows(x: np.ndarray, session: Session, step: int, batch: int = BATCH) -> np.ndarray:
+    side = session.card.window
+    windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(1, 2))[:, ::step, ::step]
+    rows, columns = windows.shape[1:3]
+    found = np.empty(rows * columns, np.float32)
+    for start in range(0, len(found), batch):
+        here = np.unravel_index(np.arange(start, min(start + batch, len(found))), (rows, columns))
+        found[start : start + batch] = session.run(windows[(slice(None), *here)].swapaxes(0, 1).copy())[:, 0, 0, 0]
+    return found.reshape(rows, columns)
+
+
+def interpolate_map(found: np.ndarray, step: int, height: int, width: int) -> np.ndarray:
+    """A map of every `step`-th pixel on every pixel, bilinearly: (height, width) float32.
+
+    found: as `dense_map` returns it. Its elements keep their places and values; beyond the last ones they go on.
+    """
+    for length in (height, width):  # rows first; the transpose brings columns to the front, then back
+        place = np.arange(length) / np.float32(step)
+        before = np.minimum(place.astype(int), len(found) - 1)
+        after = np.minimum(before + 1, len(found) - 1)
+        weight = (place - before)[:, None]
+        found = (found[before] + weight * (found[after] - found[before])).T
+    return np.ascontiguousarray(found, np.float32)

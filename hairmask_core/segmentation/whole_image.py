@@ -1,0 +1,147 @@
+"""Photo -> hair probability by the whole-image network, by multi-scale inference.
+
+Hair is looked for twice: an overview pass over the whole photo finds where hair is, then each such region is cropped
+and segmented in several views (scales, mirror images), so that a head in a full-body photo is seen as large as in a
+portrait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..errors import ModelError
+from ..inference.cards import REPAIR
+from ..inference.session import Session
+from ..photo.pixels import Photo
+from ..photo.proxy import make_proxy, proxy_size
+from .regions import Crop, Region, find_regions, grow_region
+
+# A region is enlarged this much at most before the network sees it: there is no more to see in it.
+MOST_ENLARGEMENT = 4
+SMALL_REGION = 0.15  # of the photo's long side; where all regions are smaller, a finer overview may find more of them
+GROWTHS = 2  # how often a region may grow when hair reaches its edge
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How many passes, at which scales; working scales are multiples of the model's own.
+
+    overview: working scale of the overview pass. finer_overview: of one more where that shows no hair, or only heads so
+    small that there may be others too small for it, and the photo is larger than that. views: working scale of each
+    view of a crop, and whether it is mirrored; they are averaged (test-time augmentation). Two views of one crop err
+    less than one, and the overview was no mirrored one.
+    most_views: of all crops together; where there are many crops, each gets fewer, but at least one.
+    strands: the outline is refined by the matting network, strand by strand, where the model's card names one.
+    """
+
+    overview: float
+    finer_overview: float
+    views: tuple[tuple[float, bool], ...]
+    most_views: int
+    strands: bool
+
+
+QUALITIES = {
+    "fast": Quality(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4, False),
+    "best": Quality(
+        1.4, 3.0, tuple((scale, mirrored) for scale in (0.8, 1.0, 1.2) for mirrored in (False, True)), 20, True
+    ),
+}
+
+
+def segment_at_scales(photo: Photo, session: Session, quality: Quality, report: Callable[[float], None]) -> list[Crop]:
+    """An overview pass over the whole photo, then a crop of every region in which it suspects hair.
+
+    Where it suspects none, the overview itself is the only crop. report: called with the fraction done, 0…1.
+    """
+    whole = Region(0, photo.height, 0, photo.width)
+    overview = segment_crop(photo, whole, session, (quality.overview, False))
+    regions = find_regions(overview.coarse, photo.height, photo.width)
+    largest = max((region.long_side for region in regions), default=0)
+    if largest < SMALL_REGION * whole.long_side and whole.long_side > quality.finer_overview * session.card.long_side:
+        overview = segment_crop(photo, whole, session, (quality.finer_overview, False))
+        regions = find_regions(overview.coarse, photo.height, photo.width)
+    crops, views = [], quality.views[: max(1, quality.most_views // max(1, len(regions)))]
+    for i, region in enumerate(regions):
+        report((i + 1) / (len(regions) + 1))
+        for _ in range(GROWTHS + 1):
+            crop = segment_crop(photo, region, session, *views)
+            larger = grow_region(region, crop.coarse, photo.height, photo.width)
+            if larger == region:
+                break
+            region = larger
+        crops.append(add_overview(crop, overview, len(views)))
+    return crops or [overview]
+
+
+def segment_crop(photo: Photo, region: Region, session: Session, *views: tuple[float, bool]) -> Crop:
+    """The network's map of one region, averaged over some views of it.
+
+    views: the region's longer side in multiples of the model's working scale, and whether the network is shown the mirror
+    image, whose map is turned back.
+    """
+    proxies = {scale: crop_proxy(photo, region, session, scale) for scale, _ in views}
+    crops = []
+    for scale, mirrored in views:
+        proxy = proxies[scale]
+        coarse = segment(proxy[:, ::-1], session)[:, ::-1] if mirrored else segment(proxy, session)
+        crops.append(Crop(region, proxy, coarse))
+    return average_crops(crops)
+
+
+def crop_proxy(photo: Photo, region: Region, session: Session, scale: float) -> np.ndarray:
+    """One region of the photo as a proxy, see `make_proxy`, at `scale` times the model's working scale."""
+    rows, columns = region.slices
+    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
+    long_side = round(min(scale * session.card.long_side, MOST_ENLARGEMENT * region.long_side))
+    size = proxy_size(region.width, region.height, long_side, session.card.multiple)
+    return make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
+
+
+def average_crops(crops: list[Crop]) -> Crop:
+    """Crops of one region as one, at the largest scale among them."""
+    largest = max(crops, key=lambda crop: crop.coarse.size)
+    size = largest.coarse.shape[::-1]
+    maps = [cv2.resize(crop.coarse, size, interpolation=cv2.INTER_LINEAR) for crop in crops]
+    return replace(largest, coarse=np.mean(maps, axis=0))
+
+
+def add_overview(crop: Crop, overview: Crop, views: int) -> Crop:
+    """The crop averaged with what the overview shows of its region.
+
+    views: how many views `crop` is made of. The overview counts as one more if it saw the region as large as they did,
+    and for less the smaller it saw it.
+    """
+    height, width = crop.coarse.shape
+    x_step = crop.region.width / width * overview.coarse.shape[1] / overview.region.width
+    y_step = crop.region.height / height * overview.coarse.shape[0] / overview.region.height
+    x_start = crop.region.left * overview.coarse.shape[1] / overview.region.width + (x_step - 1) / 2
+    y_start = crop.region.top * overview.coarse.shape[0] / overview.region.height + (y_step - 1) / 2
+    to_overview = np.array([[x_step, 0, x_start], [0, y_step, y_start]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    there = cv2.warpAffine(overview.coarse, to_overview, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    weight = min(1.0, x_step)
+    return replace(crop, coarse=crop.coarse + weight / (views + weight) * (there - crop.coarse))
+
+
+def segment(proxy: np.ndarray, session: Session) -> np.ndarray:
+    """Hair probability of a working-scale photo.
+
+    proxy: (h, w, 3) float32 RGB, 0…1, h and w multiples of the model card's `multiple`.
+    Returns (h, w) float32 in 0…1.
+
+    Raises ModelError if the model's output is not a map of that size, or not finite.
+
+    Method: one pass of a fully convolutional network (Long et al. 2015) with a U-shaped decoder
+    (Ronneberger et al. 2015).
+    """
+    card = session.card
+    x = ((proxy - card.mean) * card.scale).astype(np.float32)
+    p = session.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
+    if p.shape != (1, 1, *proxy.shape[:2]) or not np.isfinite(p).all():
+        raise ModelError(f"The model {card.name} gave no usable probability map: {REPAIR}")
+    return np.clip(p[0, 0], 0, 1).astype(np.float32)

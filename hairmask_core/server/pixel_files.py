@@ -1,0 +1,113 @@
+"""Shared pixel files: raw pixels and masks of a request, in the private directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import xxhash
+
+from ..errors import RequestError
+from ..photo.pixels import FULL_SCALE, Photo, bounded, from_float
+from ..photo.strips import row_strips, work_in_strips
+
+# Stored types by their names in the protocol.
+PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
+FILES = ("pixels", "limits", "layer_out", "mask_out")  # of a request: a name or a list of names each
+
+
+def file_names(request: dict) -> list:
+    """Whatever a message names as files: an announcement of them, or a request, checked or not."""
+    said = [request.get(key) for key in FILES]
+    return [name for names in said for name in (names if isinstance(names, list) else [names])]
+
+
+def pixel_file(directory: Path, name: object) -> Path:
+    """The path of a file of a request. Raises RequestError for any name that leads out of the directory."""
+    if not isinstance(name, str) or not re.fullmatch(r"exchange-[A-Za-z0-9_-]{1,64}", name):
+        raise RequestError(f"The file name {name!r} is not one of the exchange directory: update the plug-in.")
+    return directory / name
+
+
+def read_pixels(path: Path, width: int, height: int, dtype: type) -> np.ndarray:
+    """Raw RGBA pixels, row by row -> (H, W, 4). Raises RequestError if the file's size is not what the numbers say."""
+    rgba = _read_file(path, (height, width, 4), dtype)
+    if dtype is np.float32:  # a layer may hold anything; the pipeline needs numbers
+        np.nan_to_num(rgba, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return rgba
+
+
+def to_photo(rgba: np.ndarray) -> Photo:
+    """(H, W, 4) -> Photo, without alpha where all is opaque."""
+    rgb = np.empty((*rgba.shape[:2], 3), rgba.dtype)
+
+    def separate_alpha(rows: slice) -> bool:
+        cv2.cvtColor(rgba[rows], cv2.COLOR_RGBA2RGB, dst=rgb[rows])
+        return cv2.extractChannel(rgba[rows], 3).min() >= FULL_SCALE[rgba.dtype]
+
+    opaque = all([opaque for _, opaque in work_in_strips(separate_alpha, *rgba.shape[:2])])
+    return Photo(rgb, None if opaque else cv2.extractChannel(rgba, 3))
+
+
+def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
+    """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
+    for path in limits:
+        matte = matte * bounded(_read_file(path, matte.shape, np.float32))
+    return matte
+
+
+def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
+    """Matte -> raw file of uint8 or float32, row by row."""
+    size = matte.size * np.dtype(dtype).itemsize
+    write_pixels(path, size, (from_float(matte[rows], dtype) for rows in row_strips(*matte.shape)))
+
+
+def write_pixels(path: Path, size: int, pieces: Iterable[np.ndarray]) -> None:
+    """Pixels, some rows at a time -> raw file of `size` bytes, row by row."""
+    with _create(path, size) as file:
+        for rows in pieces:
+            file.write(np.ascontiguousarray(rows).data)
+
+
+def hash_pixels(*arrays: np.ndarray) -> bytes:
+    """A digest of shapes, types and pixels of (H, W, …) arrays, contiguous: equal photos have equal hair."""
+    digest = xxhash.xxh3_128()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(array.data)
+    return digest.digest()
+
+
+def _read_file(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    try:
+        size = path.lstat().st_size
+        expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if path.is_symlink() or size != expected:
+            raise RequestError(f"{path.name} has {size} bytes where {expected} were announced: run the filter again.")
+        return np.fromfile(path, dtype).reshape(shape)
+    except OSError as error:
+        raise RequestError(f"{path.name} cannot be read ({error.strerror}): run the filter again.") from error
+
+
+def _create(path: Path, size: int):
+    """A new file of `size` bytes to write to, so that a full disk shows before the work, and writing is quicker."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags, 0o600), "wb")
+        try:
+            if hasattr(os, "posix_fallocate") and size:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                file.close()
+                raise
+        return file
+    except OSError as error:
+        raise RequestError(
+            f"{path.name} cannot be written ({error.strerror}): check the free space of {path.parent}."
+        ) from error
