@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-OK, NOTE, FAILED = "ok", "note", "FAILED"
+OK, NOTE, FAILED = "ok", "note", "FAILED"  # states of a check, as they are printed
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def check_runtime() -> Check:
 
 
 def check_colors() -> Check:
-    """Dye a pixel of each type, for which the formulas are compiled if they were not yet."""
+    """Recolor a pixel of each type, for which the formulas are compiled if they were not yet."""
     try:
         import numba
 

@@ -29,7 +29,7 @@ def compiled(function):
 # The matrices of OKLab row by row: compiled code takes constants from tuples.
 LMS, LAB = tuple(map(f4, RGB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_LAB.ravel()))
 LAB_LMS, LMS_RGB = tuple(map(f4, LAB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_RGB.ravel()))
-LOW, HIGH = map(f4, LINEAR_RANGE)
+LOW, HIGH = map(f4, LINEAR_RANGE)  # of linear light
 
 
 @compiled
@@ -74,7 +74,7 @@ def linear_from_encoded(x):
 
 @compiled
 def transform_block(red, green, blue, curves, colors):
-    """Dye colors in place. red, green, blue: (n,) float32, linear light, within LINEAR_RANGE after."""
+    """Transform colors in place. red, green, blue: (n,) float32, linear light, within LINEAR_RANGE after."""
     count, last = red.size, curves.shape[1] - 1
     lightness, a, b = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
     usual, given = np.empty(count, np.float32), np.empty(count, np.float32)

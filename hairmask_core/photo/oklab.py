@@ -9,7 +9,8 @@ import numpy as np
 
 from .pixels import FULL_SCALE
 
-# OKLab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cone response -> Lab.
+# OKLab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cone response -> Lab, and
+# the inverse of both.
 RGB_TO_LMS = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],

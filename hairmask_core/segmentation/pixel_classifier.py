@@ -12,9 +12,8 @@ from ..photo.oklab import rgb_to_oklab
 # Weights of a pixel and of its eight neighbours: the binomial filter of order 2.
 BINOMIAL_KERNEL = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 16
 UNCERTAIN_RANGE = (0.05, 0.95)  # between these the pixel-level classifier decides
-CERTAIN_HAIR = (
-    0.9  # from here on, and below 1 - CERTAIN_HAIR, a photo's own pixels tell what its hair and the rest look like
-)
+# From here on, and below 1 - CERTAIN_HAIR, a photo's own pixels tell what its hair and the rest look like.
+CERTAIN_HAIR = 0.9
 COLOR_BINS = 16  # along each axis of OKLab
 PIXEL_FEATURES = 21  # how many numbers describe a pixel
 CLASSIFIED_AT_ONCE = 1 << 15  # pixels; a tenth of a second at most, after which the work can be cancelled

@@ -1,4 +1,4 @@
-"""Where in a photo to look a second time, closer: boxes around the hair that the overview pass found."""
+"""Where in a photo to segment a crop of its own: boxes around the hair that the overview pass found."""
 
 from __future__ import annotations
 

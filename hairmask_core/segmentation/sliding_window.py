@@ -2,7 +2,7 @@
 
 The classifier decides for a 35x35 window whether its center pixel is hair. It has no padding inside, so it may be run
 over a whole piece of a photo; neighbouring windows then share what they have in common. Three ways lead to the same
-numbers, and `dense_map` takes the one that costs least at the wished step:
+numbers, and `dense_map` takes the one that costs least at the requested step:
 
 - *dilated*: strides taken out, what follows them dilated: every pixel's window (Giusti et al. 2013, "Fast image
   scanning with deep max-pooling convolutional neural networks"; Long et al. 2015);

@@ -45,6 +45,7 @@ class Quality:
     strands: bool
 
 
+# What users may ask for.
 QUALITIES = {
     "fast": Quality(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4, False),
     "best": Quality(
