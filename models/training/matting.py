@@ -68,7 +68,7 @@ class Block(nn.Module):
 
 
 class MattingNet(nn.Module):
-    """A small U-Net (Ronneberger et al. 2015): (N, FEATURES, h, w), h and w multiples of 16 -> (N, 4, h, w): slopes for
+    """A small U-Net (Ronneberger et al. 2015): (N, MATTING_FEATURES, h, w), h and w multiples of 16 -> (N, 4, h, w): slopes for
     R, G, B and the constant of the matte as a linear function of the color.
 
     It starts from two guesses, p and the alpha by the colors nearby: it says how far to trust the second, and what to
