@@ -24,7 +24,7 @@ import worker_client  # noqa: E402
 
 FORMATS = {"u8": (np.uint8, 255), "u16": (np.uint16, 65535), "float": (np.float32, 1)}
 SHADE = {"shade": "copper", "tips": None, "strength": 1.0, "output": "layer", "people": "together", "force": True}
-HAIR = {"engine": "whole", "step": 8, "quality": "fast", "refined": True, "model": None, "device": "cpu"}
+HAIR = {"engine": "whole", "step": 8, "quality": "fast", "refine": True, "model": None, "device": "cpu"}
 CASES = [
     ("u8", {}),
     ("u8", {"quality": "best"}),

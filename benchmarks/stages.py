@@ -28,7 +28,7 @@ from hairmask_core.pipeline import assemble, segment_photo
 from hairmask_core.segmentation.patch import classify_windows, context_map
 from hairmask_core.segmentation.pixel_classifier import reclassify, sharpen_noisy_or, smooth_binomial
 from hairmask_core.segmentation.regions import Crop
-from hairmask_core.segmentation.sliding_window import LARGEST_STEP
+from hairmask_core.options import LARGEST_STEP
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.training.data import find_pairs  # noqa: E402

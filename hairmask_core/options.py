@@ -1,21 +1,24 @@
 """What can be asked for: the one description of a request, for GIMP's plug-in, the server and the command line.
 
 Standard library only, for Python 3.9 and newer: the installer lays a copy of this file beside the plug-in, whose Python
-is GIMP's. An option is one field of `Options`: its type, its default, and how a value that came as JSON is read. A value
-that cannot be is answered with an OptionsError, one sentence that says what is wrong and what to do.
+is GIMP's. An option is one field of `Options`: its type, its default, and how a value is read, be it JSON's or a caller's.
+A value that cannot be is answered with an OptionsError, one sentence that says what is wrong and what to do.
 """
 
 from __future__ import annotations
 
+import reprlib
 import uuid
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any, Union
 
 PROTOCOL = 6  # version of what plug-in and server say to each other; see server/protocol.py
 MOST_PEOPLE = 8  # heads of hair that are told apart in one photo
-LARGEST_STEP = 35  # pixels between the windows of the patch engine: a window's own side, so that none is left out
+DEFAULT_STEP = 2  # pixels between the windows of the patch engine …
+LARGEST_STEP = 35  # … and the most: a window's own side, so that none is left out
 LARGEST_SIDE = 524288  # pixels of a layer's side: GIMP's own limit
+QUOTED_CHARACTERS = 100  # of a value that an error quotes, at most
 
 
 class OptionsError(ValueError):
@@ -86,6 +89,9 @@ class PhotoShade:
 ShadeName = Union[str, "tuple[float, float, float]"]
 
 
+# Readers: each makes a field's value of what JSON, or a caller, has for it, and raises OptionsError where that cannot be.
+
+
 def choice(kind: type[Enum], what: str):
     """Reads one of an enum's values."""
 
@@ -94,7 +100,7 @@ def choice(kind: type[Enum], what: str):
             return kind(value)
         except ValueError:
             names = ", ".join(member.value for member in kind)
-            raise OptionsError(f"There is no {what} {value!r}: choose one of {names}.") from None
+            raise OptionsError(f"There is no {what} {shown(value)}: choose one of {names}.") from None
 
     return read
 
@@ -103,8 +109,8 @@ def number(what: str, low: float, high: float):
     """Reads a number from low to high."""
 
     def read(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise OptionsError(f"A {what} of {value!r} is not possible: give a number from {low:g} to {high:g}.")
+        if not is_number(value) or not low <= value <= high:  # NaN is neither
+            raise OptionsError(f"A {what} of {shown(value)} is not possible: give a number from {low:g} to {high:g}.")
         return float(value)
 
     return read
@@ -115,7 +121,9 @@ def whole_number(what: str, low: int, high: int):
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise OptionsError(f"A {what} of {value!r} is not possible: give a whole number from {low} to {high}.")
+            raise OptionsError(
+                f"A {what} of {shown(value)} is not possible: give a whole number from {low} to {high}."
+            )
         return value
 
     return read
@@ -126,7 +134,7 @@ def flag(what: str):
 
     def read(value: Any) -> bool:
         if not isinstance(value, bool):
-            raise OptionsError(f"{what!r} is {value!r}: give true or false.")
+            raise OptionsError(f"The option {what} is {shown(value)}: give true or false.")
         return value
 
     return read
@@ -137,7 +145,7 @@ def text(what: str):
 
     def read(value: Any) -> str | None:
         if value is not None and not isinstance(value, str):
-            raise OptionsError(f"The {what} is {value!r}: give a name, or null for the default.")
+            raise OptionsError(f"There is no {what} {shown(value)}: give a name, or null for the default.")
         return value
 
     return read
@@ -147,127 +155,175 @@ def read_shade_name(value: Any) -> ShadeName | None:
     """Reads a shade's name, "#rrggbb" or [r, g, b], each brought into 0…1; null for none."""
     if value is None or isinstance(value, str):
         return value
-    try:
-        red, green, blue = (min(max(float(part), 0.0), 1.0) for part in value)
-        return red, green, blue
-    except (TypeError, ValueError):
-        raise OptionsError(f"There is no shade {value!r}: give a name, #rrggbb, or three numbers from 0 to 1.") from None
+    if isinstance(value, (list, tuple)) and len(value) == 3 and all(is_number(part) for part in value):
+        if not any(part != part for part in value):  # NaN
+            red, green, blue = (float(min(max(part, 0), 1)) for part in value)
+            return red, green, blue
+    raise OptionsError(f"There is no shade {shown(value)}: give a name, #rrggbb, or three numbers from 0 to 1.")
 
 
 def read_shade(value: Any) -> ShadeName | PhotoShade | None:
     """As `read_shade_name`; {"photo": path} means the hair in that photo."""
     if isinstance(value, dict):
-        path = value.get("photo")
-        if set(value) != {"photo"} or not isinstance(path, str):
-            raise OptionsError(f'The shade {value!r} names no photo: give {{"photo": path}}.')
-        return PhotoShade(path)
-    return read_shade_name(value)
+        if set(value) != {"photo"} or not isinstance(value["photo"], str):
+            raise OptionsError(f'The shade {shown(value)} names no photo: give {{"photo": path}}.')
+        return PhotoShade(value["photo"])
+    return value if isinstance(value, PhotoShade) else read_shade_name(value)
 
 
-def option(default: Any, read) -> Any:
-    """A field with its default and the function that reads it from JSON."""
+def read_file_name(value: Any) -> str:
+    """Reads the name of a pixel file; whether it is one of the private directory is for the server to judge."""
+    if not isinstance(value, str):
+        raise OptionsError(f"The file name {shown(value)} is malformed: update the plug-in.")
+    return value
+
+
+def read_file_names(value: Any) -> tuple[str, ...]:
+    """Reads a list of such names."""
+    if not isinstance(value, (list, tuple)):
+        raise OptionsError(f"The file names {shown(value)} are malformed: update the plug-in.")
+    return tuple(read_file_name(name) for name in value)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """A value as an error quotes it, cut short where it is long."""
+    quote = reprlib.Repr()
+    quote.maxstring = quote.maxother = QUOTED_CHARACTERS
+    return quote.repr(value)
+
+
+# Fields
+
+
+def option(read, default: Any = MISSING) -> Any:
+    """A field with the function that reads it, and its default if it has one."""
     return field(default=default, metadata={"read": read})
 
 
+class Described:
+    """Base of the dataclasses below: however one is made, each of its fields has been read."""
+
+    def __post_init__(self):
+        for each in fields(self):
+            object.__setattr__(self, each.name, each.metadata["read"](getattr(self, each.name)))
+
+    @classmethod
+    def from_dict(cls, said: dict):
+        """One from JSON's values; what is not said has its default.
+
+        Raises OptionsError, with a sentence for the user, for a value that cannot be, a field that is missing, and one
+        that there is not.
+        """
+        known = {each.name: each for each in fields(cls)}
+        for name in said:
+            if name not in known:
+                raise OptionsError(f"There is no option {shown(name)}: leave it out, or update Hair Recolor.")
+        for name, each in known.items():
+            if name not in said and each.default is MISSING:
+                raise OptionsError(f"The request is incomplete ({name} is missing): update the plug-in.")
+        return cls(**said)
+
+    def to_dict(self) -> dict:
+        """What `from_dict` reads, ready for JSON."""
+        return {each.name: plain(getattr(self, each.name)) for each in fields(self)}
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON has it."""
+    if isinstance(value, Described):
+        return value.to_dict()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, PhotoShade):
+        return {"photo": value.path}
+    return list(value) if isinstance(value, tuple) else value
+
+
 @dataclass(frozen=True)
-class Options:
+class Options(Described):
     """All that a user can choose.
 
-    engine, model, device, quality, step, refine say how hair is found; the rest what is made of it. quality: of the
-    whole-image engine. step: of the patch engine, pixels between windows. refine: the outline follows the photo's own edges.
-    shade: new color of the hair; None where the output needs none. tips: another color towards the tips.
-    strength: how far towards the shade. force: give a result even where there is no hair.
+    engine, model, device, quality, step, refine say how hair is found; the rest what is made of it. model: None for the
+    default one. quality: of the whole-image engine. step: of the patch engine, pixels between windows. refine: the
+    outline follows the photo's own edges. shade: new color of the hair; None where the output needs none. tips: another
+    color towards the tips. strength: how far towards the shade. force: give a result even where there is no hair.
+    Raises OptionsError for a value that cannot be.
     """
 
-    engine: Engine = option(Engine.WHOLE, choice(Engine, "engine"))
-    model: str | None = option(None, text("model"))
-    device: Device = option(Device.AUTO, choice(Device, "device"))
-    quality: Quality = option(Quality.FAST, choice(Quality, "quality"))
-    step: int = option(2, whole_number("step", 1, LARGEST_STEP))
-    refine: bool = option(True, flag("refine"))
-    people: People = option(People.TOGETHER, choice(People, "way with people"))
-    output: Output = option(Output.LAYER, choice(Output, "output"))
-    shade: ShadeName | PhotoShade | None = option(None, read_shade)
-    tips: ShadeName | None = option(None, read_shade_name)
-    strength: float = option(1.0, number("strength", 0, 1))
-    force: bool = option(False, flag("force"))
+    engine: Engine = option(choice(Engine, "engine"), Engine.WHOLE)
+    model: str | None = option(text("model"), None)
+    device: Device = option(choice(Device, "device"), Device.AUTO)
+    quality: Quality = option(choice(Quality, "quality"), Quality.FAST)
+    step: int = option(whole_number("step", 1, LARGEST_STEP), DEFAULT_STEP)
+    refine: bool = option(flag("refine"), True)
+    people: People = option(choice(People, "option for people"), People.TOGETHER)
+    output: Output = option(choice(Output, "output"), Output.LAYER)
+    shade: ShadeName | PhotoShade | None = option(read_shade, None)
+    tips: ShadeName | None = option(read_shade_name, None)
+    strength: float = option(number("strength", 0, 1), 1.0)
+    force: bool = option(flag("force"), False)
 
     @property
     def search(self) -> tuple:
         """All that decides, beside the photo, which hair is found in it."""
         return self.engine, self.model, self.device, self.quality, self.step, self.refine
 
-    @classmethod
-    def from_dict(cls, said: dict) -> Options:
-        """Options from JSON's values; what is not said has its default. Raises OptionsError for anything else."""
-        options = cls(**read_fields(cls, said))
-        if options.shade is None and options.output is not Output.MASK:
-            raise OptionsError("A shade is missing: name one, or ask for the mask only.")
-        return options
 
-    def to_dict(self) -> dict:
-        """What `from_dict` reads."""
-        return {each.name: plain(getattr(self, each.name)) for each in fields(self)}
+def read_options(value: Any) -> Options:
+    """Reads Options, or what their `from_dict` takes."""
+    if isinstance(value, Options):
+        return value
+    if not isinstance(value, dict):
+        raise OptionsError("The request's options are malformed: update the plug-in.")
+    return Options.from_dict(value)
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Described):
     """One layer's request: options, and the files in the private directory by which its pixels travel, by name.
 
-    pixels: raw RGBA. limits: raw masks of float32 that limit the matte. layer_out, mask_out: for the results.
+    width, height: of the layer, pixels. format, mask_format: of the pixels and of the masks that come back. pixels: raw
+    RGBA. limits: raw masks of float32 that limit the matte. layer_out, mask_out: for the results, as many as
+    `result_files` says. Raises OptionsError for a value that cannot be.
     """
 
-    options: Options
-    width: int
-    height: int
-    format: PixelFormat
-    mask_format: PixelFormat
-    pixels: str
-    limits: tuple[str, ...]
-    layer_out: tuple[str, ...]
-    mask_out: tuple[str, ...]
+    options: Options = option(read_options)
+    width: int = option(whole_number("width", 1, LARGEST_SIDE))
+    height: int = option(whole_number("height", 1, LARGEST_SIDE))
+    format: PixelFormat = option(choice(PixelFormat, "pixel format"))
+    mask_format: PixelFormat = option(choice(PixelFormat, "mask format"))
+    pixels: str = option(read_file_name)
+    limits: tuple[str, ...] = option(read_file_names)
+    layer_out: tuple[str, ...] = option(read_file_names)
+    mask_out: tuple[str, ...] = option(read_file_names)
+
+    def __post_init__(self):
+        super().__post_init__()
+        output, people = self.options.output, self.options.people
+        if self.options.shade is None and output is not Output.MASK:
+            raise OptionsError("A shade is missing: name one, or ask for the mask only.")
+        masks, layers = result_files(self.options)
+        if (len(self.mask_out), len(self.layer_out)) != (masks, layers):
+            raise OptionsError(
+                f"The output {output.value}, people {people.value}, goes to {masks} mask and {layers} layer files, "
+                f"not to {len(self.mask_out)} and {len(self.layer_out)}: update the plug-in."
+            )
 
     @classmethod
     def of_layer(cls, options: Options, size: tuple[int, int], format, mask_format, limits: int = 0) -> Request:
         """A new request with file names of its own. size: width, height. limits: how many masks limit the hair."""
         masks, layers = result_files(options)
         names = [tuple(new_file_name() for _ in range(count)) for count in (limits, layers, masks)]
-        return cls(options, *size, PixelFormat(format), PixelFormat(mask_format), new_file_name(), *names)
+        return cls(options, *size, format, mask_format, new_file_name(), *names)
 
     @property
     def files(self) -> list[str]:
-        """The names of all its files."""
+        """The names of all its files, those that the client writes first."""
         return [self.pixels, *self.limits, *self.mask_out, *self.layer_out]
-
-    @classmethod
-    def from_dict(cls, said: dict) -> Request:
-        """A request from JSON's values. Raises OptionsError for anything that is missing or cannot be."""
-        missing = [each.name for each in fields(cls) if each.name not in said]
-        if missing:
-            raise OptionsError(f"The request is incomplete ({missing[0]} is missing): update the plug-in.")
-        if not isinstance(said["options"], dict):
-            raise OptionsError("The request's options are malformed: update the plug-in.")
-        request = cls(
-            options=Options.from_dict(said["options"]),
-            width=whole_number("width", 1, LARGEST_SIDE)(said["width"]),
-            height=whole_number("height", 1, LARGEST_SIDE)(said["height"]),
-            format=choice(PixelFormat, "pixel format")(said["format"]),
-            mask_format=choice(PixelFormat, "mask format")(said["mask_format"]),
-            pixels=read_name(said["pixels"]),
-            **{key: read_names(said[key]) for key in ("limits", "layer_out", "mask_out")},
-        )
-        masks, layers = result_files(request.options)
-        if (len(request.mask_out), len(request.layer_out)) != (masks, layers):
-            raise OptionsError(
-                f"The output {request.options.output.value}, people {request.options.people.value}, goes to {masks} mask and "
-                f"{layers} layer files, not to {len(request.mask_out)} and {len(request.layer_out)}: update the plug-in."
-            )
-        return request
-
-    def to_dict(self) -> dict:
-        """What `from_dict` reads."""
-        said = {each.name: plain(getattr(self, each.name)) for each in fields(self)}
-        return {**said, "options": self.options.to_dict()}
 
 
 def result_files(options: Options) -> tuple[int, int]:
@@ -279,33 +335,3 @@ def result_files(options: Options) -> tuple[int, int]:
 def new_file_name() -> str:
     """A name for a file in the private directory that no other request has."""
     return f"exchange-{uuid.uuid4().hex}"
-
-
-def read_fields(kind: type, said: dict) -> dict:
-    """The fields of a dataclass that are said, read; raises OptionsError for one that it does not have."""
-    readers = {each.name: each.metadata["read"] for each in fields(kind)}
-    for name in said:
-        if name not in readers:
-            raise OptionsError(f"There is no option {name!r}: update the plug-in, or leave it out.")
-    return {name: readers[name](value) for name, value in said.items()}
-
-
-def read_name(value: Any) -> str:
-    if not isinstance(value, str):
-        raise OptionsError(f"The file name {value!r} is malformed: update the plug-in.")
-    return value
-
-
-def read_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise OptionsError(f"The file names {value!r} are malformed: update the plug-in.")
-    return tuple(read_name(name) for name in value)
-
-
-def plain(value: Any) -> Any:
-    """A field's value as JSON has it."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, PhotoShade):
-        return {"photo": value.path}
-    return list(value) if isinstance(value, tuple) else value

@@ -14,8 +14,9 @@ from .hair.strands import root_to_tip, shades_between
 from .hair.tone import Hair, measure_tone, sample_photo, tone_color
 from .inference.session import Session
 from .matting.upsampling import enlarge_map, refine_outline
+from .options import DEFAULT_STEP
 from .photo.pixels import Photo
-from .segmentation.patch import DEFAULT_STEP, segment_by_patches
+from .segmentation.patch import segment_by_patches
 from .segmentation.regions import Crop, feather
 from .segmentation.whole_image import QUALITIES, segment_at_scales
 

@@ -19,7 +19,7 @@ SHARED_WITH_OLD = ("worker_client.py", "texts.py")
 # And presets, which GIMP keeps of every filter.
 LAST_VALUES = tuple(f"3.*/plug-in-settings/*python-fu-{name}*" for name in ("hair-recolor", "select-hair"))
 CHECK_SIDE = 64  # pixels
-CHECK_WISH = {  # see hairmask_core/server/protocol.py
+CHECK_WISH = {  # see hairmask_core/options.py
     "shade": "copper",
     "tips": None,
     "strength": 1.0,
@@ -27,7 +27,7 @@ CHECK_WISH = {  # see hairmask_core/server/protocol.py
     "engine": "whole",
     "model": None,
     "quality": "fast",
-    "refined": True,
+    "refine": True,
     "step": 2,
     "device": "auto",
     "people": "together",

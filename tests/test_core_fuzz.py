@@ -4,6 +4,7 @@ Shapes are tiny, thin and odd; arrays lie in memory in every way; values are ord
 that a user of the library or the worker calls are given anything; what only they call, is given what its docstring asks for.
 """
 
+import json
 import warnings
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hairmask_core.hair import strands
 from hairmask_core.hair import tone as hair_tone
 from hairmask_core.hair.tone import sample_photo
 from hairmask_core.matting import guided_filter, matting_network, upsampling
+from hairmask_core.options import Options, OptionsError, Request
 from hairmask_core.photo import oklab
 from hairmask_core.photo.files import read_photo, write_image
 from hairmask_core.photo.pixels import FULL_SCALE, Photo, from_float, to_float
@@ -37,12 +39,12 @@ from hairmask_core.server.pixel_files import (
     PIXEL_TYPES,
     hash_pixels,
     limit_matte,
+    pixel_file,
     read_pixels,
     to_photo,
     write_mask,
     write_pixels,
 )
-from hairmask_core.server.request import check_request
 
 STORED = [np.uint8, np.uint16, np.float32]
 OTHERS = [
@@ -622,47 +624,31 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["photo", "x"]), inner, max_size=2),
     max_leaves=6,
 )
-REQUEST = {
-    "type": "recolor",
-    "width": 3,
-    "height": 2,
-    "format": "u8",
-    "pixels": "exchange-1",
-    "limits": [],
-    "mask_format": "u8",
-    "shade": "copper",
-    "tips": None,
-    "strength": 1.0,
-    "force": False,
-    "engine": "whole",
-    "model": None,
-    "device": "cpu",
-    "quality": "fast",
-    "step": 2,
-    "refined": True,
-    "people": "together",
-    "output": "layer",
-    "layer_out": ["exchange-2"],
-    "mask_out": ["exchange-3"],
-}
+OPTIONS = Options(shade="copper", device="cpu").to_dict()
+REQUEST = Request.of_layer(Options(**OPTIONS), (3, 2), "u8", "u8").to_dict()
 
 
 @given(
-    changes=st.dictionaries(st.sampled_from(sorted(REQUEST)), json_values, max_size=3),
+    changes=st.dictionaries(st.sampled_from(sorted(REQUEST | OPTIONS)), json_values, max_size=3),
     less=st.sampled_from(["", *REQUEST]),
 )
 @fuzz(500)
 def test_any_request_is_understood_or_refused(changes, less):
-    request = {key: value for key, value in (REQUEST | changes).items() if key != less or key in changes}
-    directory = Path("/private")
+    options = OPTIONS | {key: value for key, value in changes.items() if key in OPTIONS}
+    said = REQUEST | {"options": options} | {key: value for key, value in changes.items() if key in REQUEST}
+    said = {key: value for key, value in said.items() if key != less or key in changes}
     try:
-        wish = check_request(request, directory)
-    except (RequestError, ShadeError) as error:
-        assert ":" in str(error)
+        request = Request.from_dict(said)
+    except OptionsError as error:
+        assert ":" in str(error) and len(str(error)) < 500
         return
-    assert wish["width"] >= 1 and wish["height"] >= 1 and 0 <= wish["strength"] <= 1
-    for path in (wish["pixels"], *wish["layer_out"], *wish["mask_out"], *wish["limits"]):
-        assert path.parent == directory
+    assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    assert request.width >= 1 and request.height >= 1 and 0 <= request.options.strength <= 1
+    for name in request.files:
+        try:
+            assert pixel_file(Path("/private"), name).parent == Path("/private")
+        except RequestError as error:
+            assert ":" in str(error)
 
 
 @given(data=st.data())

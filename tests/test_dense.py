@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hairmask_core.errors import Cancelled, ModelError
+from hairmask_core.options import LARGEST_STEP
 from hairmask_core.segmentation.sliding_window import (
-    LARGEST_STEP,
     cheapest_way,
     dense_map,
     interpolate_map,

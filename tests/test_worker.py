@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hairmask_core import __version__
 from hairmask_core.color.blend import blend, take_color
 from hairmask_core.color.shades import find_shade
 from hairmask_core.hair.instances import find_instances
+from hairmask_core.options import Options, OptionsError, Request
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_photo, shade_of_hair
@@ -28,6 +30,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "gimp_plugin" / "hair_recolor"))
 import worker_client  # noqa: E402
 
+GOOD = {"shade": "copper", "device": "cpu"}  # options of most requests here
 SETTINGS = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}
 
 
@@ -41,31 +44,20 @@ def directory(tmp_path, monkeypatch):
 
 
 def make_request(directory, rgba, **changes):
+    """A request for these pixels, which are written, as it is sent; its options and fields changed, rightly or wrongly."""
     kind = {np.dtype(np.uint8): "u8", np.dtype(np.uint16): "u16", np.dtype(np.float32): "float"}[rgba.dtype]
-    pixels = worker_client.exchange_path(directory)
-    pixels.write_bytes(rgba.tobytes())
-    request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": kind, "mask_format": "u8"}
-    request |= {
-        "limits": [],
-        "shade": "copper",
-        "tips": None,
-        "strength": 1.0,
-        "device": "cpu",
-        "force": False,
-        "model": None,
-        "engine": "whole",
-        "step": 2,
-        "quality": "fast",
-        "refined": True,
-        "people": "together",
-        "output": "layer",
-        "pixels": pixels.name,
-    }
-    request |= changes
-    masks = 8 if request["people"] == "each" else 1
-    counts = {"mask_out": masks, "layer_out": {"layer": masks, "mask": 0}.get(request["output"], 1)}
-    files = {key: [worker_client.exchange_path(directory).name for _ in range(count)] for key, count in counts.items()}
-    return files | request
+    names = {each.name for each in fields(Options)}
+    chosen = GOOD | {name: changes.pop(name) for name in names & set(changes)}
+    size = rgba.shape[1], rgba.shape[0]
+    try:
+        request = Request.of_layer(Options(**chosen), size, kind, "u8")
+    except OptionsError:  # as is meant
+        request = Request.of_layer(Options(**GOOD), size, kind, "u8")
+    (directory / request.pixels).write_bytes(rgba.tobytes())
+    said = request.to_dict() | changes
+    if said["options"]:
+        said["options"] |= chosen
+    return {"type": "recolor"} | said
 
 
 def ask(directory, request, on_progress=lambda fraction, text: None, settings=SETTINGS):
@@ -323,7 +315,7 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
     ("changes", "says"),
     [
         ({"shade": "coper"}, "nearest is 'copper'"),
-        ({"shade": [1, 0.5]}, "incomplete or malformed"),
+        ({"shade": [1, 0.5]}, "There is no shade [1, 0.5]: give a name, #rrggbb, or three numbers from 0 to 1"),
         ({"shade": {"photo": "/no/such photo.jpg"}}, "/no/such photo.jpg does not exist"),
         ({"tips": "coper"}, "nearest is 'copper'"),
         ({"device": "abacus"}, "There is no device 'abacus'"),
@@ -331,18 +323,20 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
         ({"step": 36}, "A step of 36 is not possible: give a whole number from 1 to 35"),
         ({"quality": "perfect"}, "There is no quality 'perfect': choose one of fast, best"),
         ({"model": "oracle"}, "The engine whole has no model 'oracle': choose one of hair-"),
-        ({"strength": 2}, "A strength of 2.0 is not possible"),
-        ({"width": 0}, "0x512 pixels cannot be recolored"),
+        ({"strength": 2}, "A strength of 2 is not possible: give a number from 0 to 1"),
+        ({"width": 0}, "A width of 0 is not possible: give a whole number from 1 to 524288"),
         ({"width": 511}, "bytes where"),
         ({"pixels": "../../etc/passwd"}, "not one of the exchange directory"),
         ({"layer_out": ["/etc/passwd"]}, "not one of the exchange directory"),
         ({"mask_out": []}, "goes to 1 mask and 1 layer files, not to 0 and 1"),
         ({"people": "each", "layer_out": ["exchange-0"]}, "goes to 8 mask and 8 layer files, not to 8 and 1"),
-        ({"people": "nobody"}, "There is no way 'nobody' with people: choose one of together, each"),
+        ({"people": "nobody"}, "There is no option for people 'nobody': choose one of together, each"),
         ({"output": "song"}, "There is no output 'song': choose one of layer, mask, picture, lch picture"),
         ({"shade": None}, "A shade is missing: name one"),
-        ({"limits": None}, "incomplete or malformed"),
-        ({"format": "u32"}, "incomplete or malformed"),
+        ({"limits": None}, "The file names None are malformed: update the plug-in"),
+        ({"format": "u32"}, "There is no pixel format 'u32': choose one of u8, u16, float"),
+        ({"options": None}, "The request's options are malformed: update the plug-in"),
+        ({"turbo": 1}, "There is no option 'turbo': leave it out, or update Hair Recolor"),
         ({"type": "dance"}, "does not know the request 'dance'"),
     ],
 )
@@ -425,7 +419,7 @@ def beside(rgb, other):
 
 def test_the_networks_own_map_where_it_is_not_to_be_refined(directory, astronaut, session):
     for refined in (False, True):  # one after the other: the second must not get the first one's
-        _, _, mask = ask(directory, make_request(directory, with_alpha(astronaut), refined=refined))
+        _, _, mask = ask(directory, make_request(directory, with_alpha(astronaut), refine=refined))
         expected = find_hair(Photo(astronaut), session, refined).matte
         np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
 

@@ -140,7 +140,7 @@ def recolor_layer(image, layer, shade, color, photo, tips, strength, method, ste
         "engine": method,
         "step": int(step),
         "quality": chosen(QUALITIES, quality),
-        "refined": True,
+        "refine": True,
         "model": None if model == DEFAULT_MODEL or method != "whole" else model,
         "device": chosen(DEVICES, device),
         "people": "together",

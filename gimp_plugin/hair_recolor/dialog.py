@@ -304,7 +304,7 @@ class Outdated(Exception):
 def hair_part(wish):
     """What of a wish decides where hair is found; the rest changes colors only, which is quick."""
     kind = "mask" if wish["output"] == "mask" else "picture"
-    return {name: wish[name] for name in ("engine", "step", "quality", "refined", "model", "device")}, kind
+    return {name: wish[name] for name in ("engine", "step", "quality", "refine", "model", "device")}, kind
 
 
 def gray(mask):

@@ -269,7 +269,7 @@ def put_in(image, layer, kind, transport, request, result, directory):
     masks = [directory / name for name in request["mask_out"][: result["people"]]]
     if kind == wishes.SELECTION:
         return layers.select_hair(image, layer, transport, masks[0])
-    unchanged = kind == wishes.MASK or request["strength"] == 0
+    unchanged = kind == wishes.MASK or request["options"]["strength"] == 0
     made = []
     for number, mask in enumerate(masks, 1):
         name = layers.layer_name(kind, layer, result["shade"], number, len(masks))

@@ -107,11 +107,11 @@ def check_room(width, height, request, directory):
     """
     pixels = width * height
     depth = {"u8": 1, "u16": 2, "float": 4}
-    results = 2 if request["people"] == EACH else 1  # at least; how many there are is not known yet
+    results = 2 if request["options"]["people"] == EACH else 1  # at least; how many there are is not known yet
     out = depth[request["mask_format"]] + (4 * depth[request["format"]] if request["layer_out"] else 0)
     on_disk = pixels * (4 * depth[request["format"]] + 4 * len(request["limits"]) + results * out)
-    more = MORE_BYTES if request["people"] == EACH or request["tips"] else 0
-    in_memory = NETWORK_BYTES[request["engine"]] + pixels * (WORKER_BYTES[request["format"]] + more)
+    more = MORE_BYTES if request["options"]["people"] == EACH or request["options"]["tips"] else 0
+    in_memory = NETWORK_BYTES[request["options"]["engine"]] + pixels * (WORKER_BYTES[request["format"]] + more)
     for what, need, free, remedy in (
         (_("free disk space"), on_disk, shutil.disk_usage(directory).free, _("free some in {folder}")),
         (_("memory"), in_memory, free_memory(), _("close other programs")),

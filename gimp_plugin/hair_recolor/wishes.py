@@ -42,7 +42,7 @@ def hair_wishes(config):
         "engine": method,
         "step": config.get_property("step"),
         "quality": config.get_property("quality"),
-        "refined": config.get_property("refine"),
+        "refine": config.get_property("refine"),
         # There is one classifier of textures only.
         "model": None if model == DEFAULT_MODEL or method != "whole" else model,
         "device": config.get_property("device"),

@@ -27,7 +27,7 @@ except ImportError:
 
 from texts import _
 
-PROTOCOL = 5
+PROTOCOL = 6
 MOST_PEOPLE = 8  # that the worker tells apart
 START_SECONDS = 120  # a cold start from a slow disk, virus scanner included
 HELLO_SECONDS = 10
@@ -115,7 +115,7 @@ def make_request(directory, size, transport, wish, limits):
     """A whole request, and the paths of its files: pixels, limits, masks, layers; none of these exist yet.
 
     size: width and height of the layer. transport: {"type", "mask_type"}, how pixels and masks travel. wish: the rest
-    of the request, see hairmask_core/server/protocol.py. limits: how many masks limit the hair.
+    of the request, see hairmask_core/options.py. limits: how many masks limit the hair.
     """
     masks = MOST_PEOPLE if wish["people"] == "each" else 1
     counts = {"limits": limits, "mask_out": masks, "layer_out": {"layer": masks, "mask": 0}.get(wish["output"], 1)}
@@ -123,7 +123,7 @@ def make_request(directory, size, transport, wish, limits):
     names = {key: [os.path.basename(str(path)) for path in paths] for key, paths in files.items()}
     pixels = exchange_path(directory)
     request = dict(names, pixels=os.path.basename(str(pixels)), type="recolor", width=size[0], height=size[1])
-    request.update(wish, format=transport["type"], mask_format=transport["mask_type"])
+    request.update(options=wish, format=transport["type"], mask_format=transport["mask_type"])
     return request, [pixels] + files["limits"] + files["mask_out"] + files["layer_out"]
 
 

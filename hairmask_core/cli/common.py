@@ -8,14 +8,12 @@ from pathlib import Path
 
 from ..errors import HairmaskError, NoHairError, PhotoError
 from ..hair.tone import Hair
-from ..inference.cards import ENGINES, choose_card
-from ..inference.session import DEVICES, Session, open_session
+from ..inference.cards import choose_card
+from ..inference.session import Session, open_session
+from ..options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
 from ..photo.files import check_writable_name, read_photo
 from ..photo.pixels import Photo
 from ..pipeline import find_hair, require_hair
-from ..segmentation.patch import DEFAULT_STEP
-from ..segmentation.sliding_window import LARGEST_STEP
-from ..segmentation.whole_image import QUALITIES
 
 # Exit statuses; argparse itself ends with 2 for wrong usage.
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_HAIR, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -162,7 +160,7 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality",
-        choices=QUALITIES,
+        choices=[quality.value for quality in Quality],
         default="fast",
         help="engine whole: how closely to look (default fast; best also follows single strands, and takes several times as long)",
     )
@@ -171,7 +169,7 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=[engine.value for engine in Engine],
         default="whole",
         help="whole: a network sees people as a whole (default); texture: windows of 35x35 pixels are judged one by one, "
         "for wigs, close-ups and strands without a head",
@@ -179,7 +177,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="which network (hairmask info lists them)")
     parser.add_argument(
         "--device",
-        choices=DEVICES,
+        choices=[device.value for device in Device],
         default="auto",
         help="where the network runs (default auto: the GPU if it works, else the CPU)",
     )

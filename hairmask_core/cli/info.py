@@ -26,7 +26,8 @@ from ..color.transform import STORED_TYPES, warm_up
 from ..errors import ModelError, RequestError
 from ..inference.cards import ModelCard, choose_card, find_cards, models_folder, read_weights
 from ..inference.session import PARTS, Session, available_devices, open_session, ort
-from ..server.protocol import PROTOCOL, receive_message, send_message
+from ..options import PROTOCOL
+from ..server.protocol import receive_message, send_message
 from .common import EXIT_FAILED, add_network, make_parser
 
 REPAIR_REMEDY = "Repair the installation: python3 install.py"  # where nothing else helps

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..options import MOST_PEOPLE
 from ..photo.pixels import Photo, from_float
 from ..photo.proxy import make_proxy
 from ..photo.strips import row_strips
 from .tone import Hair, HairTone, measure_tone, sample_photo, sampling_step
 
-MOST_INSTANCES = 8  # people told apart in one photo; of more, the smallest heads count to their neighbors
 WORKING_SIDE = 384  # pixels of the photo's long side, where it is decided whose hair is whose
 HAIR_PROBABILITY = 0.5  # from which a pixel counts as hair there
 DIP = 0.15  # depth of a dip in the outline between two crowns, by their distance, from which they are two heads
@@ -39,11 +39,11 @@ class HairInstances:
 
 
 def find_instances(
-    photo: Photo, hair: Hair, most: int = MOST_INSTANCES, report: Callable[[float], None] = lambda fraction: None
+    photo: Photo, hair: Hair, most: int = MOST_PEOPLE, report: Callable[[float], None] = lambda fraction: None
 ) -> HairInstances:
     """Tell the heads of hair in a photo apart.
 
-    most: heads told apart at most, 1 … 255. report: called with the fraction done, 0…1; may raise to stop.
+    most: heads told apart at most, 1 … 255; of more, the smallest count to their neighbors. report: called with the fraction done, 0…1; may raise to stop.
     Where there is one head, or no hair, everything belongs to person 1.
 
     Method: pieces of hair that do not touch are heads of their own, but for small ones near a large one (strands, a
@@ -62,7 +62,7 @@ def find_instances(
     return HairInstances(labels, tuple(tones))
 
 
-def find_markers(hair: np.ndarray, most: int = MOST_INSTANCES) -> np.ndarray:
+def find_markers(hair: np.ndarray, most: int = MOST_PEOPLE) -> np.ndarray:
     """Sure pixels of each instance: (h, w) int32, 1 … n from left to right, 0 where it is unsure or no hair.
 
     hair: (h, w) bool, at working scale.

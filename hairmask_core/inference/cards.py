@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ModelError
+from ..options import Engine
 
-ENGINES = {"whole": "whole-image", "texture": "patch"}  # what users call the tasks
+ENGINES = {Engine.WHOLE.value: "whole-image", Engine.TEXTURE.value: "patch"}  # the task of each
 WAYS = ("window", "strided", "dilated")  # of running a patch classifier
 REPAIR = "reinstall with: python3 install.py"  # what to do where a model cannot be used
 PACKAGE = Path(__file__).parent.parent  # the folder of hairmask_core

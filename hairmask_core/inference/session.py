@@ -13,18 +13,19 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort  # noqa: E402
 
 from ..errors import ModelError  # noqa: E402
+from ..options import Device  # noqa: E402
 from .cards import REPAIR, ModelCard, read_weights  # noqa: E402
 
 ort.disable_telemetry_events()  # the same on Windows, where the variable is not read
 
-# Device names as users type them, in the order in which "auto" tries them.
+# Devices in the order in which "auto" tries them.
 PROVIDERS = {
-    "cuda": "CUDAExecutionProvider",
-    "directml": "DmlExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "cpu": "CPUExecutionProvider",
+    Device.CUDA.value: "CUDAExecutionProvider",
+    Device.DIRECTML.value: "DmlExecutionProvider",
+    Device.COREML.value: "CoreMLExecutionProvider",
+    Device.CPU.value: "CPUExecutionProvider",
 }
-DEVICES = ("auto", *PROVIDERS)  # what users may ask for
+DEVICES = tuple(device.value for device in Device)  # what users may ask for
 PARTS = ("matting", "dense", "coarser", "pixels")  # of a card, each a network of its own
 
 

@@ -18,7 +18,6 @@ from .pixel_classifier import reclassify, sharpen_noisy_or, smooth_binomial
 from .regions import Crop, Region
 from .sliding_window import dense_map, interpolate_map
 
-DEFAULT_STEP = 2  # pixels of the working scale between windows, unless told otherwise
 WINDOWS_SHARE = 0.85  # share of the time until the windows have been asked
 
 

@@ -20,10 +20,10 @@ import numpy as np
 from ..errors import ModelError
 from ..inference.cards import REPAIR, ModelCard
 from ..inference.session import Session
+from ..options import LARGEST_STEP
 
 SLIDING_TILE = 80  # pixels; a tile's time is how long cancelling takes, and its size bounds memory
 BATCH = 64  # windows at a time
-LARGEST_STEP = 35  # pixels between windows: the side of one, so that they still touch
 
 
 def dense_map(

@@ -13,24 +13,24 @@ import numpy as np
 import xxhash
 
 from ..errors import RequestError
+from ..options import PixelFormat, shown
 from ..photo.pixels import FULL_SCALE, Photo, bounded, from_float
 from ..photo.strips import row_strips, work_in_strips
 
-# Stored types by their names in the protocol.
-PIXEL_TYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
+PIXEL_TYPES = {PixelFormat.U8: np.uint8, PixelFormat.U16: np.uint16, PixelFormat.FLOAT: np.float32}  # as stored
 FILES = ("pixels", "limits", "layer_out", "mask_out")  # of a request: a name or a list of names each
 
 
-def file_names(request: dict) -> list:
-    """Whatever a message names as files: an announcement of them, or a request, checked or not."""
-    said = [request.get(key) for key in FILES]
+def file_names(message: dict) -> list:
+    """Whatever a message names as files: an announcement of them, or a request, right or wrong."""
+    said = [message.get(key) for key in FILES]
     return [name for names in said for name in (names if isinstance(names, list) else [names])]
 
 
 def pixel_file(directory: Path, name: object) -> Path:
     """The path of a file of a request. Raises RequestError for any name that leads out of the directory."""
     if not isinstance(name, str) or not re.fullmatch(r"exchange-[A-Za-z0-9_-]{1,64}", name):
-        raise RequestError(f"The file name {name!r} is not one of the exchange directory: update the plug-in.")
+        raise RequestError(f"The file name {shown(name)} is not one of the exchange directory: update the plug-in.")
     return directory / name
 
 
@@ -62,7 +62,7 @@ def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
 
 
 def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
-    """Matte -> raw file of uint8 or float32, row by row."""
+    """Matte -> raw file of that type, row by row."""
     size = matte.size * np.dtype(dtype).itemsize
     write_pixels(path, size, (from_float(matte[rows], dtype) for rows in row_strips(*matte.shape)))
 

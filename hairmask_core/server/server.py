@@ -24,9 +24,10 @@ from .. import __version__
 from ..color.transform import warm_up
 from ..errors import Cancelled, HairmaskError, NoHairError, RequestError
 from ..inference.session import lacks_memory
+from ..options import PROTOCOL, OptionsError, Request, shown
 from .handler import Handler
 from .pixel_files import file_names, pixel_file
-from .protocol import PROTOCOL, receive_message, send_message
+from .protocol import receive_message, send_message
 
 IDLE_SECONDS = 600  # without a request, after which the server ends
 HELLO_SECONDS = 10  # a client that says nothing for so long is dropped
@@ -42,7 +43,7 @@ class Job:
     """One accepted request and the connection that waits for its answer."""
 
     connection: socket.socket
-    request: dict
+    request: Request
 
 
 def serve(directory: Path, idle_seconds: float = IDLE_SECONDS) -> int:
@@ -150,12 +151,12 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
             job.connection.recv(1)
         except OSError:
             pass
-    _remove_files(job.request, directory)
+    _remove_files(job.request.files, directory)
 
 
-def _remove_files(message: dict, directory: Path) -> None:
-    """Remove the files that a message names, as far as they are a client's to name."""
-    for name in file_names(message):
+def _remove_files(names: list, directory: Path) -> None:
+    """Remove files that a client named, as far as they are a client's to name."""
+    for name in names:
         try:
             pixel_file(directory, name).unlink(missing_ok=True)
         except (RequestError, OSError):
@@ -238,8 +239,8 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 def _greet(connection: socket.socket, secret: str, jobs: queue.Queue, directory: Path) -> None:
-    """Say hello, take one request, put it into the queue; if none comes, remove the files that were announced for it."""
-    announced: dict = {}
+    """Say hello, take one request, put it into the queue; if no good one comes, remove the files that were named for it."""
+    named: list = []
     try:
         connection.settimeout(HELLO_SECONDS)
         hello = receive_message(connection)
@@ -250,27 +251,37 @@ def _greet(connection: socket.socket, secret: str, jobs: queue.Queue, directory:
         send_message(connection, {"type": "hello", "protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         request = receive_message(connection)
         if request.get("type") == "files":
-            announced = request
+            named = file_names(request)
             connection.settimeout(None)  # it takes as long as it takes to write them
             request = receive_message(connection)
         connection.settimeout(SEND_SECONDS)
+        named += file_names(request)
         if request.get("type") == "stop":
             connection.close()
             jobs.put(None)
             return
+        request = read_request(request)
         if jobs.qsize() >= MOST_WAITING:
             raise RequestError("Too many layers are waiting to be recolored: try again when some are done.")
         if not jobs.empty():
             _try_send(connection, {"type": "progress", "fraction": 0.0, "text": "Waiting for another layer"})
         jobs.put(Job(connection, request))  # even if the client has gone by now: its files are to be removed
-        announced = {}
-    except RequestError as error:
+        named = []
+    except (RequestError, OptionsError) as error:
         with connection:
             _try_send(connection, {"type": "error", "kind": "bad-input", "message": str(error)})
     except OSError:
         connection.close()
     finally:
-        _remove_files(announced, directory)
+        _remove_files(named, directory)
+
+
+def read_request(message: dict) -> Request:
+    """The request in a message. Raises RequestError or OptionsError if it is none."""
+    kind = message.pop("type", None)
+    if kind != "recolor":
+        raise RequestError(f"The worker does not know the request {shown(kind)}: update the plug-in.")
+    return Request.from_dict(message)
 
 
 def _try_send(connection: socket.socket, message: dict) -> None:

@@ -22,7 +22,8 @@ from hairmask_core.inference.cards import choose_card
 from hairmask_core.inference.session import Session, open_session
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.proxy import make_proxy, proxy_size
-from hairmask_core.segmentation.patch import DEFAULT_STEP, context_map, log_odds
+from hairmask_core.options import DEFAULT_STEP
+from hairmask_core.segmentation.patch import context_map, log_odds
 from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
 
 from . import uncertain
