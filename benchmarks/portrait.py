@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from hairmask_core import __version__
+from hairmask_core.options import Options, Request
 from hairmask_core.photo.files import read_photo
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "gimp_plugin" / "hair_recolor"))
@@ -49,29 +50,12 @@ def command_line(photo: Path, scratch: Path) -> float:
 def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
     """Seconds for one request from pixels in a file to pixels in files; starts the worker if none runs."""
     settings = {"python": sys.executable, "version": __version__, "repair": ""}
-    pixels, layer, mask = (worker_client.exchange_path(directory) for _ in range(3))
-    pixels.write_bytes(rgba.tobytes())
-    request = {"type": "recolor", "width": rgba.shape[1], "height": rgba.shape[0], "format": "u8", "mask_format": "u8"}
-    request |= {
-        "limits": [],
-        "shade": shade,
-        "tips": None,
-        "strength": 1.0,
-        "force": True,
-        "model": None,
-        "engine": "whole",
-        "step": 2,
-        "quality": "fast",
-        "refined": True,
-        "people": "together",
-        "output": "layer",
-        "device": "auto",
-        "pixels": pixels.name,
-        "layer_out": [layer.name],
-        "mask_out": [mask.name],
-    }
+    options = Options(shade=shade, force=True)
+    request = Request.of_layer(options, (rgba.shape[1], rgba.shape[0]), "u8", "u8")
+    (directory / request.pixels).write_bytes(rgba.tobytes())
+    said = {"type": "recolor", **request.to_dict()}
     began = time.perf_counter()
-    worker_client.ask(settings, directory, request, lambda fraction, text: None, lambda result: None)
+    worker_client.ask(settings, directory, said, lambda fraction, text: None, lambda result: None)
     return time.perf_counter() - began
 
 

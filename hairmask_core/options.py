@@ -121,9 +121,7 @@ def whole_number(what: str, low: int, high: int):
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise OptionsError(
-                f"A {what} of {shown(value)} is not possible: give a whole number from {low} to {high}."
-            )
+            raise OptionsError(f"A {what} of {shown(value)} is not possible: give a whole number from {low} to {high}.")
         return value
 
     return read

@@ -20,7 +20,16 @@ from ..options import Device, Engine, Options, Output, People, PhotoShade, Reque
 from ..photo.files import read_photo
 from ..photo.pixels import Photo
 from ..pipeline import find_hair, paint_strips, require_hair, shade_of_hair
-from .pixel_files import PIXEL_TYPES, hash_pixels, limit_matte, pixel_file, read_pixels, to_photo, write_mask, write_pixels
+from .pixel_files import (
+    PIXEL_TYPES,
+    hash_pixels,
+    limit_matte,
+    pixel_file,
+    read_pixels,
+    to_photo,
+    write_mask,
+    write_pixels,
+)
 
 NEGLIGIBLE = 0.05  # probability: where a limit leaves no more than this of a head, it is not meant
 MASK_CACHE_BYTES = 512 << 20  # of mattes that are kept for the next request …
@@ -133,9 +142,7 @@ class Handler:
             self.sessions[card.name, device] = open_session(card, device.value)
         return self.sessions[card.name, device]
 
-    def _shade_of(
-        self, path: Path, session: Session, options: Options, report: Callable[[float, str], None]
-    ) -> Shade:
+    def _shade_of(self, path: Path, session: Session, options: Options, report: Callable[[float, str], None]) -> Shade:
         """The color of the hair in that photo."""
         try:
             status = path.stat()
