@@ -574,8 +574,8 @@ def test_metrics_are_shares(judged):
 @given(found=anything(), truth=anything() | maps())
 @fuzz(300)
 def test_metrics_of_anything(found, truth):
-    metrics = ("iou", "f1", "pixel_accuracy", "mean_pixel_accuracy", "boundary_f_score", "dice", "score_histogram")
-    for metric in metrics:
+    names = ("iou", "f1", "pixel_accuracy", "mean_pixel_accuracy", "boundary_f_score", "dice", "score_histogram")
+    for metric in names:
         try:
             result = getattr(metrics, metric)(found, truth)
         except ValueError as error:
