@@ -15,7 +15,6 @@ from .system import SOURCE, InstallError, installer_command
 
 PLUGIN_SOURCE = SOURCE / "gimp_plugin" / PLUGIN
 OLD_PLUGIN_SOURCE = SOURCE / "gimp_plugin" / "gimp2"
-SHARED_WITH_OLD = ("worker_client.py", "texts.py")
 # And presets, which GIMP keeps of every filter.
 LAST_VALUES = tuple(f"3.*/plug-in-settings/*python-fu-{name}*" for name in ("hair-recolor", "select-hair"))
 CHECK_SIDE = 64  # pixels
@@ -42,9 +41,7 @@ def put_plugin(record, gimp, python):
     if gimp.plugin.is_symlink():
         gimp.plugin.unlink()
     gimp.plugin.mkdir(exist_ok=True)
-    sources = list(PLUGIN_SOURCE.glob("*.py"))
-    if gimp.is_old:
-        sources = [OLD_PLUGIN_SOURCE / f"{OLD_PLUGIN}.py", *(PLUGIN_SOURCE / name for name in SHARED_WITH_OLD)]
+    sources = [OLD_PLUGIN_SOURCE / f"{OLD_PLUGIN}.py"] if gimp.is_old else list(PLUGIN_SOURCE.glob("*.py"))
     files = {path.name: path.read_bytes() for path in sources}
     if not gimp.is_old:
         for path in PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo"):

@@ -100,6 +100,15 @@ def test_recolor_layer_and_mask_blend_to_the_output(portrait, tmp_path, astronau
     assert np.array_equal(read_photo(out).rgb[400:], astronaut[400:])  # no veil over the rest
 
 
+def test_recolor_writes_no_more_than_is_asked_for(portrait, tmp_path):
+    """As the entry for GIMP 2.10 asks: the layer and the mask without the recolored photo."""
+    layer, mask = tmp_path / "layer.png", tmp_path / "mask.png"
+    wanted = [f"--layer-out={layer}", f"--mask-out={mask}"]
+    assert main(["recolor", str(portrait), "--shade=blue", *wanted]) == 0
+    assert {*tmp_path.iterdir()} == {portrait, layer, mask}
+    assert main(["recolor", str(portrait), "--shade=blue"]) == 1
+
+
 def test_the_shade_of_another_photo(portrait, tmp_path, astronaut):
     other = tmp_path / "other.png"
     main(["recolor", str(portrait), "--shade", "copper", "-o", str(other)])

@@ -117,7 +117,7 @@ def test_plug_in_is_complete_and_executable(home, version):
 def test_gimp_2_gets_its_own_plug_in(home):
     folder = home / ".config/GIMP/2.10/plug-ins/hair_recolor_gimp2"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    expected = {"hair_recolor_gimp2.py", "worker_client.py", "texts.py", "shades.json", "models.json", "settings.json"}
+    expected = {"hair_recolor_gimp2.py", "shades.json", "models.json", "settings.json"}
     assert {path.name for path in folder.iterdir()} == expected
     assert os.access(folder / "hair_recolor_gimp2.py", os.X_OK)
     assert Path(json.loads((folder / "settings.json").read_text())["python"]).exists()

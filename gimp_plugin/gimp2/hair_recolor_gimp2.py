@@ -3,18 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Filters > Hair > Recolor for GIMP 2.10: the current layer's hair in another color, on a masked layer.
 
-The same as hair_recolor.py is for GIMP 3, through Python-Fu (Python 2.7): takes pixels out of GIMP, asks the worker
-(worker_client.py), and puts the answer in as one undo step. Plug-ins of GIMP 2.10 see 8 bits a channel, whatever the
-image has.
+Through Python-Fu, which is Python 2.7: the only file that is. It writes the layer to a PNG, has the command line
+(`hairmask recolor`) recolor that, and puts the result in as one undo step. Plug-ins of GIMP 2.10 see 8 bits a channel,
+whatever the image has.
 """
 
-import errno
 import io
 import json
 import os
+import shutil
 import struct
+import subprocess
 import sys
+import tempfile
+import time
 import traceback
+import zlib
 
 from gimpfu import (
     ADD_MASK_BLACK,
@@ -41,9 +45,6 @@ from gimpfu import (
 )
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, FOLDER)
-import worker_client  # noqa: E402
-
 METHODS = (("whole", "Whole image"), ("texture", "Texture: small windows, for wigs and close-ups"))
 QUALITIES = (("fast", "Fast"), ("best", "Best: strand by strand (slower)"))
 DEVICES = (
@@ -56,22 +57,73 @@ DEVICES = (
 CUSTOM, FOREGROUND, BACKGROUND, PHOTO, SAME = "custom", "foreground", "background", "photo", "same"  # for named shades
 DEFAULT_MODEL = "default"
 STRIP_PIXELS = 1 << 20  # pixels go in and out of GIMP in strips of about this many
-READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
-FLOAT_BYTES = [struct.pack("=256f", *(level / 255.0 for level in range(256)))[place::4] for place in range(4)]
+READ_SHARE, WRITE_SHARE = 0.15, 0.15  # of the progress bar; in between it only says that something is being done
+POLL_SECONDS = 0.1
+NO_HAIR = "3"  # exit status of the command line
+SAYS = "hairmask: "  # how a sentence of the command line begins, among what its libraries may say
+FILE_NAMES = "mbcs" if sys.platform == "win32" else "utf-8"  # their encoding: str is bytes in Python 2
+# Runs the command line in the environment's Python once a line arrives here, then writes its exit status. Whatever way
+# the plug-in ends, and GIMP kills it to cancel, this input ends with it: then the work stops and the folder goes.
+COMMAND_LINE = """
+import os, shutil, sys, threading, traceback
+folder = sys.argv.pop(1)
+def end_with_plug_in():
+    sys.stdin.read()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+from hairmask_core.cli.main import main
+go = sys.stdin.readline()
+watch = threading.Thread(target=end_with_plug_in)
+watch.start()
+if go:
+    status = 1
+    try:
+        status = main(sys.argv[1:])
+    except SystemExit as wrong_usage:
+        status = wrong_usage.code
+    except BaseException:
+        traceback.print_exc()
+    with open(os.path.join(folder, "status.part"), "w") as file:
+        file.write(str(status))
+    os.rename(os.path.join(folder, "status.part"), os.path.join(folder, "status"))
+"""
 
 
 class Problem(Exception):
     """A reason not to go on; the message tells the user what to do."""
 
 
+def native(value, encoding="utf-8"):
+    """A text of JSON's as bytes, which str is in Python 2."""
+    return value.encode(encoding)
+
+
+def read_json(name):
+    """What install.py put beside the plug-in."""
+    with io.open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
 def read_list(name, otherwise):
-    """A list that install.py put beside the plug-in; the plug-in shows even when it is missing."""
+    """A list of names and labels; the plug-in shows even when it is missing."""
     try:
-        with io.open(os.path.join(FOLDER, name), encoding="utf-8") as file:
-            entries = json.load(file)
-        return [(worker_client.native(entry["name"]), worker_client.native(entry["label"])) for entry in entries]
-    except (EnvironmentError, ValueError, KeyError, TypeError):
+        return [(native(entry["name"]), native(entry["label"])) for entry in read_json(name)]
+    except (EnvironmentError, ValueError, KeyError, TypeError, AttributeError):
         return [otherwise]
+
+
+def read_settings():
+    """The environment's Python, and the command that repairs the installation."""
+    try:
+        settings = read_json("settings.json")
+        return native(settings["python"], FILE_NAMES), native(settings["repair"], FILE_NAMES)
+    except (EnvironmentError, ValueError, KeyError, TypeError, AttributeError):
+        raise Problem(
+            "Hair Recolor is not completely installed ({} is missing or damaged): "
+            "run python3 install.py in the folder that Hair Recolor came in.".format(
+                os.path.join(FOLDER, "settings.json")
+            )
+        )
 
 
 NAMED = read_list("shades.json", ("copper", "Copper"))
@@ -80,11 +132,11 @@ TIPS = [(SAME, "As the rest")] + NAMED + [(BACKGROUND, "Background color")]
 MODELS = read_list("models.json", (DEFAULT_MODEL, "Default"))
 
 
-def run(image, layer, *wishes):
-    """One call of the filter; wishes are in the order of PARAMETERS."""
+def run(image, layer, *choices):
+    """One call of the filter; choices are in the order of PARAMETERS."""
     try:
-        recolor_layer(image, check_layer(image, layer), *wishes)
-    except (Problem, worker_client.WorkerError) as problem:
+        recolor_layer(image, check_layer(image, layer), *choices)
+    except Problem as problem:
         fail_with(problem.args[0])
     except EnvironmentError as error:
         fail_with("The layer's pixels could not be exchanged ({}): check the free disk space.".format(error))
@@ -128,52 +180,50 @@ def lineage(item):
 
 
 def recolor_layer(image, layer, shade, color, photo, tips, strength, method, step, quality, model, device, force):
-    """Read the layer, have it recolored, and add the masked layer above it in one undo step."""
-    settings = worker_client.load_settings(FOLDER)
-    directory = worker_client.private_directory()
-    width, height = pdb.gimp_drawable_width(layer), pdb.gimp_drawable_height(layer)
-    method, model = chosen(METHODS, method), chosen(MODELS, model)
-    wish = {
-        "shade": chosen_shade(chosen(SHADES, shade), color, photo),
-        "tips": chosen_tips(chosen(TIPS, tips)),
-        "strength": float(strength),
-        "engine": method,
-        "step": int(step),
-        "quality": chosen(QUALITIES, quality),
-        "refine": True,
-        "model": None if model == DEFAULT_MODEL or method != "whole" else model,
-        "device": chosen(DEVICES, device),
-        "people": "together",
-        "output": "layer",
-        "force": bool(force),
-    }
-    masks = list(limiting_masks(image, layer))
-    transport = {"type": "u8", "mask_type": "u8"}
-    request, paths = worker_client.make_request(directory, (width, height), transport, wish, len(masks))
-    files = {key: os.path.join(directory, request[key][0]) for key in ("layer_out", "mask_out")}
+    """Have the layer recolored, and add the masked layer above it in one undo step."""
+    python, repair = read_settings()
+    shade, tips, method, model = (
+        chosen(SHADES, shade),
+        chosen(TIPS, tips),
+        chosen(METHODS, method),
+        chosen(MODELS, model),
+    )
+    options = ["--strength=%r" % float(strength), "--engine=" + method, "--step=%d" % step]
+    options += ["--quality=" + chosen(QUALITIES, quality), "--device=" + chosen(DEVICES, device)]
+    if method == "whole" and model != DEFAULT_MODEL:  # there is one classifier of textures only
+        options += ["--model=" + model]
+    if force:
+        options += ["--force"]
+    if shade == PHOTO:
+        if not photo:
+            raise Problem("The shade is that of another photo, but no photo is given: choose its file as well.")
+        name, options = "hair of " + os.path.basename(photo), options + ["--shade-from=" + photo]
+    else:
+        colors = {CUSTOM: color, FOREGROUND: pdb.gimp_context_get_foreground()}
+        name = in_hex(colors[shade]) if shade in colors else shade
+        options += ["--shade=" + name]
+    if tips != SAME:
+        tips = in_hex(pdb.gimp_context_get_background()) if tips == BACKGROUND else tips
+        name, options = "{} to {}".format(name, tips), options + ["--shade-tips=" + tips]
+
     gimp.progress_init("Reading the layer")
+    folder = tempfile.mkdtemp(prefix="hair-recolor-")  # that nobody else can read
     try:
-        read_layer(layer, width, height, paths[0])
-        for (mask, left, top), path in zip(masks, paths[1:]):
-            read_mask(mask, left, top, width, height, path)
-
-        def on_progress(fraction, text):
-            pdb.gimp_progress_set_text(text)
-            gimp.progress_update(READ_SHARE + WORK_SHARE * fraction)
-
-        def on_result(result):
-            name = "Hair recolor ({})".format(worker_client.native(result["shade"]))
-            add_masked_layer(image, layer, name, width, height, files)
-            return result
-
-        pdb.gimp_progress_set_text("Looking for hair")  # the first time, the worker has to start
-        result = worker_client.ask(settings, directory, request, on_progress, on_result)
+        source, layer_file, mask_file = (os.path.join(folder, stem + ".png") for stem in ("photo", "layer", "mask"))
+        files = [source, "--layer-out=" + layer_file, "--mask-out=" + mask_file]
+        process = start(python, repair, folder, ["recolor"] + files + options)
+        try:
+            write_png(layer, source)
+            pdb.gimp_progress_set_text("Looking for hair")
+            notices = wait(process, repair, folder, source)
+            add_masked_layer(image, layer, "Hair recolor ({})".format(name), layer_file, mask_file)
+        finally:
+            end(process)
     finally:
-        for path in paths:
-            remove(path)
+        shutil.rmtree(folder, ignore_errors=True)
     pdb.gimp_progress_end()
-    for notice in result["notices"]:
-        pdb.gimp_message(worker_client.native(notice))
+    for notice in notices:
+        pdb.gimp_message(notice)
     if pdb.gimp_image_get_precision(image) not in (PRECISION_U8_GAMMA, PRECISION_U8_LINEAR):
         pdb.gimp_message(
             "GIMP 2.10 gives plug-ins 8 bits a channel only, so the new layer has no more than that: "
@@ -189,27 +239,173 @@ def chosen(choices, number):
     return choices[number][0]
 
 
-def chosen_shade(shade, color, photo):
-    """The shade's name; a color as sRGB [r, g, b], each 0…1; or {"photo": path} for the hair of that photo."""
-    if shade == FOREGROUND:
-        return encode(pdb.gimp_context_get_foreground())
-    if shade == PHOTO:
-        if not photo:
-            raise Problem("The shade is that of another photo, but no photo is given: choose its file as well.")
-        return {"photo": photo}
-    return encode(color) if shade == CUSTOM else shade
+def in_hex(color):
+    """GIMP's color, of 0…255 in each part, as #rrggbb."""
+    return "#%02x%02x%02x" % tuple(color)[:3]
 
 
-def chosen_tips(tips):
-    """As `chosen_shade`, or None where the tips get the same shade as the rest."""
-    if tips == BACKGROUND:
-        return encode(pdb.gimp_context_get_background())
-    return None if tips == SAME else tips
+# The command line
 
 
-def encode(color):
-    """GIMP's color, of 0…255 in each part, as [r, g, b], each 0…1."""
-    return [part / 255.0 for part in tuple(color)[:3]]
+def start(python, repair, folder, arguments):
+    """The command line in a process of its own, which waits for the photo. Raises Problem if it cannot be started."""
+    # GIMP's own Python settings and library paths must not reach the environment's Python; -I ignores the rest.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GI_", "GEGL_", "BABL_"))}
+    how = {"creationflags": 0x08000000} if sys.platform == "win32" else {"close_fds": True}  # without a window there
+    command = [python, "-I", "-c", COMMAND_LINE, folder] + arguments
+    with open(os.path.join(folder, "words"), "wb") as words:
+        try:
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=environment, **how
+            )
+        except EnvironmentError as error:
+            raise Problem(cannot_start("{}: {}".format(python, error.strerror), repair))
+
+
+def wait(process, repair, folder, source):
+    """Wait for the result; returns what the command line has to say. Raises Problem with its sentence if it failed."""
+    place = os.path.join(folder, "status")
+    try:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    except EnvironmentError:
+        pass  # it has ended, as is seen below
+    while not os.path.exists(place) and process.poll() is None:
+        pdb.gimp_progress_pulse()
+        time.sleep(POLL_SECONDS)
+    with io.open(os.path.join(folder, "words"), encoding="utf-8", errors="replace") as file:
+        lines = [native(line.strip()) for line in file if line.strip()]
+    last = lines[-1][:300] if lines else "it left no message"
+    said = [line[len(SAYS) :] for line in lines if line.startswith(SAYS)]
+    if not os.path.exists(place):
+        if process.returncode < 0:  # by a signal
+            raise Problem(
+                "The work ended unexpectedly, perhaps for lack of memory: close other programs and try again."
+            )
+        raise Problem(cannot_start(last, repair))
+    with open(place) as file:
+        status = file.read()
+    if status == "0":
+        return said
+    if not said:
+        raise Problem("Hair Recolor failed ({}): please report this sentence.".format(last))
+    if status == NO_HAIR and source in said[-1]:  # not in the photo whose color was to be taken
+        raise Problem(
+            "No hair was found in this photo: crop closer to the head, or force the result to paint the mask yourself."
+        )
+    raise Problem(said[-1])
+
+
+def end(process):
+    """End the command line, whatever it is doing."""
+    if process.poll() is None:
+        process.kill()
+    process.stdin.close()
+    process.wait()
+
+
+def cannot_start(reason, repair):
+    return "Hair Recolor could not be started ({}): repair the installation with  {}".format(reason, repair)
+
+
+# Pixels
+
+
+def strips(width, height):
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def region_of(drawable, write=False):
+    """All pixels of a drawable, to read from or write to; its width and height."""
+    width, height = pdb.gimp_drawable_width(drawable), pdb.gimp_drawable_height(drawable)
+    return drawable.get_pixel_rgn(0, 0, width, height, write, False), width, height
+
+
+def write_png(layer, path):
+    """Write the layer's pixels to a PNG of 8 bits, with neither filters nor profile (PNG 3rd edition)."""
+    region, width, height = region_of(layer)
+    alpha = pdb.gimp_drawable_has_alpha(layer)
+    row_bytes, compress = width * (4 if alpha else 3), zlib.compressobj(1)
+
+    def chunk(kind, data):
+        file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) & 0xFFFFFFFF))
+
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6 if alpha else 2, 0, 0, 0))
+        for top, bottom in strips(width, height):
+            pixels = region[0:width, top:bottom]
+            rows = [b"\0" + pixels[start : start + row_bytes] for start in range(0, len(pixels), row_bytes)]
+            chunk(b"IDAT", compress.compress(b"".join(rows)))
+            gimp.progress_update(READ_SHARE * bottom / height)
+        chunk(b"IDAT", compress.flush())
+        chunk(b"IEND", b"")
+
+
+def add_masked_layer(image, source, name, layer_file, mask_file):
+    """Add the recolored layer with its mask above the source: same size, place and group; one undo step.
+
+    Layer and mask are filled before they join the image, so that a cancel leaves no half-made layer.
+    """
+    alpha = pdb.gimp_drawable_has_alpha(source)
+    width, height = pdb.gimp_drawable_width(source), pdb.gimp_drawable_height(source)
+    opacity, kind = pdb.gimp_layer_get_opacity(source), RGBA_IMAGE if alpha else RGB_IMAGE
+    layer = pdb.gimp_layer_new(image, width, height, kind, name, opacity, LAYER_MODE_NORMAL)
+    # Blend as the mask says, on the values that the user sees: (1-p)*original + p*recolored.
+    pdb.gimp_layer_set_composite_space(layer, LAYER_COLOR_SPACE_RGB_PERCEPTUAL)
+    pdb.gimp_item_set_visible(layer, pdb.gimp_item_get_visible(source))
+    left, top = pdb.gimp_drawable_offsets(source)
+    pdb.gimp_layer_set_offsets(layer, left, top)  # before it joins: a group may have its position locked
+    mask = pdb.gimp_layer_create_mask(layer, ADD_MASK_BLACK)
+    limits = list(limiting_masks(image, source))
+    pixels = (lambda rgba, area: with_alpha_of(source, rgba, area)) if alpha else (lambda rgba, area: colors(rgba))
+    fill(layer, layer_file, (1 - WRITE_SHARE, 0.95), pixels)
+    fill(mask, mask_file, (0.95, 1.0), lambda levels, area: limited(levels, limits, area))
+
+    pdb.gimp_image_undo_group_start(image)
+    try:
+        position = pdb.gimp_image_get_item_position(image, source)
+        pdb.gimp_image_insert_layer(image, layer, pdb.gimp_item_get_parent(source), position)
+        pdb.gimp_layer_add_mask(layer, mask)
+        pdb.gimp_image_set_active_layer(image, layer)
+    finally:
+        pdb.gimp_image_undo_group_end(image)
+
+
+def fill(drawable, path, progress, convert):
+    """Fill a drawable from an image file, which GIMP reads.
+
+    convert: gets the pixels of some rows, and their area as (width, top, bottom), and returns the drawable's.
+    """
+    loaded = pdb.gimp_file_load(path, path)
+    try:
+        pixels, width, height = region_of(pdb.gimp_image_get_active_drawable(loaded))
+        region, _, _ = region_of(drawable, write=True)
+        for top, bottom in strips(width, height):
+            region[0:width, top:bottom] = bytes(convert(pixels[0:width, top:bottom], (width, top, bottom)))
+            gimp.progress_update(progress[0] + (progress[1] - progress[0]) * bottom / height)
+        drawable.flush()
+        pdb.gimp_drawable_update(drawable, 0, 0, width, height)
+    finally:
+        pdb.gimp_image_delete(loaded)
+
+
+def colors(rgba):
+    """RGBA without the alpha."""
+    rgb = bytearray(len(rgba) // 4 * 3)
+    for part in range(3):
+        rgb[part::3] = rgba[part::4]
+    return rgb
+
+
+def with_alpha_of(source, rgba, area):
+    """RGBA with the source's alpha: that of the file is the mask's."""
+    width, top, bottom = area
+    found = bytearray(rgba)
+    found[3::4] = region_of(source)[0][0:width, top:bottom][3::4]
+    return found
 
 
 def limiting_masks(image, layer):
@@ -222,111 +418,33 @@ def limiting_masks(image, layer):
         yield mask, 0, 0
 
 
-def strips(width, height):
-    rows = max(1, STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        yield top, min(top + rows, height)
+def limited(levels, limits, area):
+    """Levels of a mask times those of what limits it, 0…255 each; outside of that they are zero."""
+    width, top, bottom = area
+    for channel, left, above in limits:
+        region, channel_width, channel_height = region_of(channel)
+        first, last = min(max(left, 0), channel_width), min(max(left + width, 0), channel_width)  # columns of both
+        before, rows = first - left if first < last else width, []
+        for row in range(top, bottom):
+            inside = first < last and 0 <= row + above < channel_height
+            limit = region[first:last, row + above : row + above + 1] if inside else b""
+            limit = (b"\0" * before + limit).ljust(width, b"\0")
+            rows.append(product(levels[(row - top) * width : (row - top + 1) * width], limit))
+        levels = b"".join(rows)
+    return levels
 
 
-def create(path):
-    """A new file that nobody else can read."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
+def product(levels, limit):
+    """Two rows of levels, 0…255 each, multiplied."""
+    if limit.count(b"\xff") == len(limit):
+        return levels
+    if limit.count(b"\0") == len(limit):
+        return limit
+    # Rounded, as integers.
+    return bytes(bytearray((2 * a * b + 255) // 510 for a, b in zip(bytearray(levels), bytearray(limit))))
 
 
-def remove(path):
-    """Remove a file, unless the worker has been quicker."""
-    try:
-        os.remove(path)
-    except EnvironmentError as error:
-        if error.errno != errno.ENOENT:
-            raise
-
-
-def read_layer(layer, width, height, path):
-    """Write the layer's pixels to a new file as RGBA, row by row."""
-    region = layer.get_pixel_rgn(0, 0, width, height, False, False)
-    alpha = pdb.gimp_drawable_has_alpha(layer)
-    with create(path) as file:
-        for top, bottom in strips(width, height):
-            pixels = region[0:width, top:bottom]
-            file.write(pixels if alpha else with_alpha(pixels))
-            gimp.progress_update(READ_SHARE * bottom / height)
-
-
-def with_alpha(rgb):
-    rgba = bytearray(b"\xff") * (len(rgb) // 3 * 4)
-    for part in range(3):
-        rgba[part::4] = rgb[part::3]
-    return rgba
-
-
-def without_alpha(rgba):
-    rgb = bytearray(len(rgba) // 4 * 3)
-    for part in range(3):
-        rgb[part::3] = rgba[part::4]
-    return bytes(rgb)
-
-
-def read_mask(mask, left, top, width, height, path):
-    """Write an area of a mask to a new file as floats, row by row; outside the mask it is zero."""
-    mask_width, mask_height = pdb.gimp_drawable_width(mask), pdb.gimp_drawable_height(mask)
-    region = mask.get_pixel_rgn(0, 0, mask_width, mask_height, False, False)
-    first, last = min(max(left, 0), mask_width), min(max(left + width, 0), mask_width)  # columns that both have
-    with create(path) as file:
-        for row in range(top, top + height):
-            inside = first < last and 0 <= row < mask_height
-            levels = region[first:last, row : row + 1] if inside else b""
-            before = first - left if inside else width
-            file.write(to_floats(b"\0" * before + levels + b"\0" * (width - before - len(levels))))
-
-
-def to_floats(levels):
-    """Bytes of 0…255 as floats of 0…1."""
-    floats = bytearray(4 * len(levels))
-    for place, table in enumerate(FLOAT_BYTES):
-        floats[place::4] = levels.translate(table)
-    return floats
-
-
-def fill(drawable, width, height, path, progress, convert):
-    """Fill a drawable from a raw file, row by row."""
-    region = drawable.get_pixel_rgn(0, 0, width, height, True, False)
-    row_bytes = os.path.getsize(path) // height
-    with open(path, "rb") as file:
-        for top, bottom in strips(width, height):
-            region[0:width, top:bottom] = convert(file.read(row_bytes * (bottom - top)))
-            gimp.progress_update(progress[0] + (progress[1] - progress[0]) * bottom / height)
-    drawable.flush()
-    pdb.gimp_drawable_update(drawable, 0, 0, width, height)
-
-
-def add_masked_layer(image, source, name, width, height, files):
-    """Add the recolored layer with its mask above the source: same size, place and group; one undo step.
-
-    Layer and mask are filled before they join the image, so that a cancel leaves no half-made layer.
-    """
-    done = READ_SHARE + WORK_SHARE
-    alpha = pdb.gimp_drawable_has_alpha(source)
-    opacity, kind = pdb.gimp_layer_get_opacity(source), RGBA_IMAGE if alpha else RGB_IMAGE
-    layer = pdb.gimp_layer_new(image, width, height, kind, name, opacity, LAYER_MODE_NORMAL)
-    # Blend as the mask says, on the values that the user sees: (1-p)*original + p*recolored.
-    pdb.gimp_layer_set_composite_space(layer, LAYER_COLOR_SPACE_RGB_PERCEPTUAL)
-    pdb.gimp_item_set_visible(layer, pdb.gimp_item_get_visible(source))
-    left, top = pdb.gimp_drawable_offsets(source)
-    pdb.gimp_layer_set_offsets(layer, left, top)  # before it joins: a group may have its position locked
-    fill(layer, width, height, files["layer_out"], (done, 0.95), bytes if alpha else without_alpha)
-    mask = pdb.gimp_layer_create_mask(layer, ADD_MASK_BLACK)
-    fill(mask, width, height, files["mask_out"], (0.95, 1.0), bytes)
-
-    pdb.gimp_image_undo_group_start(image)
-    try:
-        position = pdb.gimp_image_get_item_position(image, source)
-        pdb.gimp_image_insert_layer(image, layer, pdb.gimp_item_get_parent(source), position)
-        pdb.gimp_layer_add_mask(layer, mask)
-        pdb.gimp_image_set_active_layer(image, layer)
-    finally:
-        pdb.gimp_image_undo_group_end(image)
+# What GIMP is told
 
 
 def labels(choices):

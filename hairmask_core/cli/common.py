@@ -29,7 +29,7 @@ def start_session(args) -> Session:
     """The network that the arguments name, on the device that they name."""
     session = open_session(choose_card(args.model, engine=args.engine), args.device)
     for notice in session.notices:
-        print(notice, file=sys.stderr)
+        complain(notice)
     session.notices.clear()
     return session
 
@@ -39,7 +39,7 @@ def look_for_hair(path: Path, session: Session, args, refine: bool = True, force
     photo = read_photo(path)
     hair = find_hair(photo, session, refine, args.quality, args.step)
     for notice in session.notices:
-        print(notice, file=sys.stderr)
+        complain(notice)
     session.notices.clear()
     if not force:
         try:
@@ -70,7 +70,8 @@ def plan_outputs(
     if out_dir is None:
         if len(photos) > 1:
             raise PhotoError("Several photos need a folder to write to: give --out-dir FOLDER instead of -o FILE.")
-        if wanted["output"] is None:
+        wanted = {name: path for name, path in wanted.items() if path}
+        if not wanted:
             raise PhotoError("Where to write is missing: give -o FILE, or --out-dir FOLDER for several photos.")
         for path in wanted.values():
             check_output(path, photos)

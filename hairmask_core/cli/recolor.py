@@ -31,7 +31,8 @@ def run(args) -> int:
                 check_output(output, [args.shade_from])
         photo, hair = look_for_hair(path, session, args, force=args.force)
         layer = recolor_photo(photo, hair, shade.rgb, args.strength, tips=tips)
-        write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
+        if "output" in outputs:
+            write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
         if "layer_out" in outputs:
             cover = hair.matte if photo.alpha is None else hair.matte * to_float(photo.alpha)
             write_image(outputs["layer_out"], layer, from_float(cover, layer.dtype), photo.icc_profile)
@@ -39,7 +40,7 @@ def run(args) -> int:
             write_image(outputs["mask_out"], from_float(hair.matte, np.uint8))
 
     wanted = {"output": args.output, "layer_out": args.layer_out, "mask_out": args.mask_out}
-    return for_each_photo(args, {key: path for key, path in wanted.items() if path or key == "output"}, one)
+    return for_each_photo(args, wanted, one)
 
 
 def add_parser(commands) -> None:

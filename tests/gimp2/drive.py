@@ -53,7 +53,9 @@ def do(name, case):
     if "mask" in case:
         source.mask = gimp.Channel(512, 512, 1, content(case["mask"]))
         source.mask.layer = source
-    before, gimp.messages[:] = list(siblings), []
+    with open(os.path.join(os.path.dirname(plugin), "settings.json"), "w") as file:  # what the plug-in finds
+        json.dump(case["settings"], file)
+    before, gimp.messages[:], gimp.pulses[:] = list(siblings), [], []
     wishes = [text(wish) for wish in case["wishes"]]
     target = source.mask if case.get("mask active") else source
     said = {"error": None}
@@ -62,7 +64,14 @@ def do(name, case):
     except gimpfu.CancelError as error:
         said["error"] = str(error)
     new = [layer for layer in siblings if layer not in before]
-    said.update(messages=list(gimp.messages), steps=image.steps, progress=list(gimp.progress), new=len(new))
+    assert not gimp.loaded
+    said.update(
+        messages=list(gimp.messages),
+        steps=image.steps,
+        progress=list(gimp.progress),
+        pulses=len(gimp.pulses),
+        new=len(new),
+    )
     if new:
         layer = new[0]
         said.update(

@@ -1,6 +1,6 @@
 """The entry for GIMP 2.10, as far as it can be tested where there is no GIMP 2.10 with Python-Fu.
 
-Real are Python 2.7, GIMP's own gimpfu.py, the worker, and the list of procedures that GIMP 2.10.34 says it has. Only the
+Real are Python 2.7, GIMP's own gimpfu.py, the command line, and the list of procedures that GIMP 2.10.34 says it has. Only the
 module `gimp`, which is part of the GIMP program itself, is a stand-in (standin/gimp.py) that keeps images in memory.
 """
 
@@ -11,11 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import old_gimp
 import pytest
+from PIL import Image
 
 from hairmask_core import __version__
 from hairmask_core.color.shades import find_shade, named_shades
@@ -26,10 +28,10 @@ from hairmask_core.pipeline import find_hair, recolor_photo
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 SOURCE = REPOSITORY / "gimp_plugin/gimp2/hair_recolor_gimp2.py"
-CLIENT = REPOSITORY / "gimp_plugin/hair_recolor/worker_client.py"
 NAMES = [shade.name for shade in named_shades()]
 CUSTOM, FOREGROUND, PHOTO = len(NAMES), len(NAMES) + 1, len(NAMES) + 2
 COLOR = [255, 128, 0, 255]
+SETTINGS = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}
 
 needs_parts = pytest.mark.skipif(not old_gimp.can_fetch(), reason="needs Debian and root, to fetch parts of old GIMPs")
 
@@ -77,16 +79,21 @@ def test_every_name_that_is_used_is_declared_and_the_other_way_round():
     assert {name for name, _ in calls["pdb"]} == set(classes["PDB"])
 
 
+def arguments_of(procedure):
+    """Names of what a plug-in gives; pygimp itself gives the run mode."""
+    names = [argument[0].replace("-", "_") for argument in procedure["arguments"]]
+    return [name for name in names if name != "run_mode"]
+
+
 @needs_parts
 def test_gimp_has_every_procedure_that_is_called_with_those_arguments():
     known = json.loads(old_gimp.procedures().read_text())
     assert len(known) > 1000
     for name, count in used()[1]["pdb"]:
-        assert len(known[name.replace("_", "-")]["arguments"]) == count, name
+        assert len(arguments_of(known[name.replace("_", "-")])) == count, name
     for name, method in declared()[1]["PDB"].items():
         procedure = known[name.replace("_", "-")]
-        arguments = [argument[0].replace("-", "_") for argument in procedure["arguments"]]
-        assert [argument.arg for argument in method.args.args[1:]] == arguments, name
+        assert [argument.arg for argument in method.args.args[1:]] == arguments_of(procedure), name
         returns = ast.unparse(method.returns)
         assert len(procedure["values"]) == {"None": 0, "Tuple[int, int]": 2}.get(returns, 1), name
     said = json.dumps(known)
@@ -103,7 +110,8 @@ def case(**changes):
     wishes |= {"quality": 0, "model": 0, "device": 1, "force": 0}
     wishes |= {name: changes.pop(name) for name in wishes if name in changes}
     wishes["shade"] = NAMES.index(wishes["shade"]) if wishes["shade"] in NAMES else wishes["shade"]
-    return {"width": 512, "height": 512, "bpp": 3, "pixels": "rgb.raw"} | changes | {"wishes": [*wishes.values()]}
+    usual = {"width": 512, "height": 512, "bpp": 3, "pixels": "rgb.raw", "settings": SETTINGS}
+    return usual | changes | {"wishes": [*wishes.values()]}
 
 
 @pytest.fixture(scope="module")
@@ -118,23 +126,22 @@ def scene():
 
 
 @pytest.fixture(scope="module")
-def called(tmp_path_factory, scene):
-    """The answers to all calls, and the folder with the layers that came of them."""
+def home(tmp_path_factory, scene):
+    """A user's folder: the plug-in, a folder for inputs and outputs of the calls, and one for temporary files."""
     import skimage.data
 
     astronaut = skimage.data.astronaut()
     home = tmp_path_factory.mktemp("old") / "Jürgen"
     plugin, folder = home / "plug-ins/hair_recolor_gimp2", home / "folder"
-    plugin.mkdir(parents=True)
-    folder.mkdir()
+    for path in (plugin, folder, home / "scratch"):
+        path.mkdir(parents=True)
     shutil.copy(SOURCE, plugin)  # as install.py puts it there
-    shutil.copy(CLIENT, plugin)
-    shutil.copy(CLIENT.with_name("texts.py"), plugin)
     shutil.copy(REPOSITORY / "hairmask_core/color/shades.json", plugin)
     models = [{"name": choose_card().name, "label": "Best", "description": ""}]
     (plugin / "models.json").write_text(json.dumps(models))
-    settings = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}
-    (plugin / "settings.json").write_text(json.dumps(settings))
+    broken = plugin / "python"
+    broken.write_text("#!/bin/sh\necho 1\necho No module x >&2\nexit 1\n")
+    broken.chmod(0o755)
 
     alpha, selection, mask = scene
     content = {"rgb": astronaut, "rgba": np.dstack([astronaut, alpha]), "selection": selection, "mask": mask}
@@ -142,6 +149,17 @@ def called(tmp_path_factory, scene):
     for name, pixels in content.items():
         (folder / f"{name}.raw").write_bytes(pixels.tobytes())
     (folder / "other.png").write_bytes(b"no photo")
+    Image.fromarray(content["black"]).save(folder / "black.png")
+    return home
+
+
+@pytest.fixture(scope="module")
+def called(home):
+    """The answers to all calls, and the folder with the layers that came of them."""
+    folder = home / "folder"
+    gone, broken = (
+        SETTINGS | {"python": str(home / path)} for path in ("nobody", "plug-ins/hair_recolor_gimp2/python")
+    )
     cases = {
         "plain": case(),
         "alpha": case(
@@ -157,35 +175,35 @@ def called(tmp_path_factory, scene):
         "locked": case(locked=1),
         "no photo": case(shade=PHOTO),
         "other photo": case(shade=PHOTO, photo=str(folder / "other.png")),
+        "black photo": case(shade=PHOTO, photo=str(folder / "black.png")),
         "no choice": case(quality=7),
         "no hair": case(pixels="black.raw"),
         "forced": case(pixels="black.raw", force=1),
+        "no Python": case(settings=gone),
+        "no product": case(settings=broken),
+        "no settings": case(settings={}),
     }
-    (folder / "cases.json").write_text(json.dumps(cases))
+    done = drive(home, cases)
+    assert done.wait(300) == 0, done.stdout.read()
+    answer = json.loads((folder / "answer.json").read_text())
+    answer["left"] = [path.name for path in (home / "scratch").iterdir()]
+    return answer, folder
+
+
+def drive(home, cases):
+    """Python 2.7 that calls the entry, case by case."""
+    (home / "folder/cases.json").write_text(json.dumps(cases))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
-        "XDG_CACHE_HOME": str(home),
+        "TMPDIR": str(home / "scratch"),
+        "DECODER": sys.executable,
         "GIMP_PROCEDURES": str(old_gimp.procedures()),
         "PYTHONPATH": os.pathsep.join(map(str, (HERE / "standin", old_gimp.gimpfu()))),
     }
-    sys.path.insert(0, str(CLIENT.parent))
-    import worker_client
-
-    try:
-        done = subprocess.run(
-            [*old_gimp.python27(), HERE / "drive.py", plugin / SOURCE.name, folder],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        answer = json.loads((folder / "answer.json").read_text())
-        answer["left"] = [path.name for path in home.rglob("exchange-*")]
-    finally:
-        worker_client.stop(home / "hair-recolor/worker")
-    return answer, folder
+    plugin = home / "plug-ins/hair_recolor_gimp2"
+    command = [*old_gimp.python27(), HERE / "drive.py", plugin / SOURCE.name, home / "folder"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def read(called, name):
@@ -217,7 +235,7 @@ def test_one_call_adds_one_masked_layer_in_one_step(called, astronaut, hair):
     assert said["error"] is None and said["messages"] == []
     assert said["new"] == 1 and said["steps"] == 1 and said["place"] == [0, 1] and said["active"]
     assert said["name"] == "Hair recolor (blue)" and said["space"] == 2 and said["bpp"] == 3
-    assert said["progress"] == sorted(said["progress"]) and said["progress"][-1] == 1
+    assert said["pulses"] > 0 and said["progress"] == sorted(said["progress"]) and said["progress"][-1] == 1
     layer, mask = read(called, "plain")
     np.testing.assert_array_equal(layer, recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb))
     np.testing.assert_array_equal(mask, np.rint(hair.matte * 255))
@@ -236,8 +254,9 @@ def test_selection_and_own_mask_limit_the_mask(called, scene, hair):
     _, selection, own = scene
     limit = np.zeros((512, 512))
     limit[:275, 40:440] = selection[25:]  # of a layer that lies at -40, 25
-    np.testing.assert_allclose(read(called, "selection")[1], hair.matte * limit, atol=0.51)
-    np.testing.assert_allclose(read(called, "own mask")[1], hair.matte * own, atol=0.51)
+    # The matte is rounded to 8 bits, and so is the product.
+    np.testing.assert_allclose(read(called, "selection")[1], hair.matte * limit, atol=1.01)
+    np.testing.assert_allclose(read(called, "own mask")[1], hair.matte * own, atol=1.01)
     assert called[0]["cases"]["own mask"]["place"] == [0, 1]
 
 
@@ -266,8 +285,15 @@ def test_deep_images_are_told_what_is_lost(called):
         ("locked", "The layer “Photo” is locked: unlock"),
         ("no photo", "choose its file as well"),
         ("other photo", "is not an image that can be read"),
+        ("black photo", "black.png, whose color was to be taken: choose a photo that shows the hair from nearer"),
         ("no choice", "give one from 0 to 1"),
-        ("no hair", "No hair was found"),
+        ("no hair", "No hair was found in this photo: crop closer to the head, or force the result"),
+        (
+            "no Python",
+            "nobody: No such file or directory): repair the installation with  python3 '/my folder/install.py'",
+        ),
+        ("no product", "(No module x): repair the installation with  python3 '/my folder/install.py'"),
+        ("no settings", "settings.json is missing or damaged): run python3 install.py in the folder"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(called, name, says):
@@ -279,3 +305,34 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(called, name, says):
 @needs_parts
 def test_no_file_is_left(called):
     assert called[0]["left"] == []
+
+
+def processes_in(folder):
+    """Those that were started for a file in that folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if os.fsencode(folder) in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+@needs_parts
+def test_cancel_stops_the_work_and_leaves_nothing(home, called):
+    """GIMP 2.10 cancels by killing the plug-in, which then can tidy up nothing itself."""
+    scratch = home / "scratch"
+    for wanted in ("words", "photo.png"):  # while the product is loaded, and at work
+        plugin = drive(home, {"long": case(method=1, step=1)})
+        wait_until(lambda: list(scratch.glob(f"*/{wanted}")) and processes_in(scratch))
+        plugin.kill()
+        plugin.communicate()
+        wait_until(lambda: not processes_in(scratch) and not list(scratch.iterdir()))
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

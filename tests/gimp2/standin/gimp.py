@@ -8,11 +8,13 @@ the types that it names there.
 import io
 import json
 import os
+import subprocess
 
 with io.open(os.environ["GIMP_PROCEDURES"], encoding="utf-8") as file:
     PROCEDURES = json.load(file)
 locale_directory = ""
-callbacks, installed, menus, messages, progress = [], [], [], [], []
+callbacks, installed, menus, messages, progress, pulses = [], [], [], [], [], []
+loaded = []  # images that were loaded from files and are not deleted yet
 
 
 class Display(object):
@@ -23,6 +25,16 @@ class Vectors(object):
     pass
 
 
+# Run by the tests' own Python, since Python 2.7 has no decoder: the image's width, height, bytes a pixel, and pixels.
+DECODE = """
+import sys
+import numpy as np
+from PIL import Image
+pixels = np.array(Image.open(sys.argv[1]))
+sys.stdout.buffer.write(b"%d %d %d\\n" % (pixels.shape[1], pixels.shape[0], pixels[0, 0].size) + pixels.tobytes())
+"""
+
+
 class Item(object):
     name, parent, visible, lock_content = "", None, 1, 0
 
@@ -30,7 +42,7 @@ class Item(object):
 class Drawable(Item):
     def __init__(self, width, height, bpp, pixels=None):
         self.width, self.height, self.bpp = width, height, bpp
-        self.pixels = bytearray(pixels or width * height * bpp)
+        self.pixels = bytearray(pixels if pixels is not None else width * height * bpp)
         assert len(self.pixels) == width * height * bpp
         self.offsets, self.flushed = (0, 0), True
 
@@ -93,6 +105,15 @@ class PixelRgn(object):
             start += row.stop - row.start
 
 
+def _load(path, raw_path):
+    said, pixels = subprocess.check_output([os.environ["DECODER"], "-I", "-c", DECODE, path]).split(b"\n", 1)
+    width, height, bpp = map(int, said.split())
+    image = Image(width, height)
+    image.active = Layer(width, height, bpp, pixels)
+    loaded.append(image)
+    return image
+
+
 def _new_layer(image, width, height, kind, name, opacity, mode):
     layer = Layer(width, height, 4 if kind == 1 else 3)
     layer.name, layer.opacity = name, opacity
@@ -146,7 +167,10 @@ DOES = {
     "gimp-drawable-offsets": lambda drawable: drawable.offsets,
     "gimp-drawable-update": lambda drawable, x, y, width, height: None,
     "gimp-drawable-width": lambda drawable: drawable.width,
+    "gimp-file-load": _load,
     "gimp-image-base-type": lambda image: image.base_type,
+    "gimp-image-delete": lambda image: loaded.remove(image),
+    "gimp-image-get-active-drawable": lambda image: image.active,
     "gimp-image-get-floating-sel": lambda image: image.floating,
     "gimp-image-get-item-position": lambda image, item: _siblings(image, item.parent).index(item),
     "gimp-image-get-precision": lambda image: image.precision,
@@ -173,6 +197,7 @@ DOES = {
     "gimp-layer-set-offsets": _setter("offsets"),
     "gimp-message": messages.append,
     "gimp-progress-end": lambda: None,
+    "gimp-progress-pulse": lambda: pulses.append(1),
     "gimp-progress-set-text": lambda text: None,
     "gimp-selection-is-empty": lambda image: int(not any(image.selection.pixels)),
 }
@@ -191,7 +216,9 @@ FITS = {
 class PDB(object):
     def __getattr__(self, name):
         name = name.replace("_", "-")
-        wanted = PROCEDURES[name]["arguments"]
+        wanted = [
+            argument for argument in PROCEDURES[name]["arguments"] if argument[0] != "run-mode"
+        ]  # pygimp gives it
 
         def call(*arguments):
             assert len(arguments) == len(wanted), "%s wants %d arguments" % (name, len(wanted))
