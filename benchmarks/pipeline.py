@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import skimage.data
-from portrait import through_worker, worker_client
+from portrait import client, through_worker
 
 from hairmask_core.color.gamut import LINEAR_RANGE
 from hairmask_core.color.kernels import KEPT_VARIATION, VARIATION_LIMIT
@@ -84,7 +84,7 @@ def seconds(work: Callable[[int], object], runs: int) -> float:
 
 def worker_status(directory: Path) -> Path:
     """The folder of /proc of the worker that serves `directory`."""
-    connection, hello = worker_client._try_connect(directory)
+    connection, hello = client.try_connect(directory)
     connection.close()
     return Path("/proc") / str(hello["pid"])
 
@@ -124,7 +124,7 @@ def main() -> None:
             through_worker(enlarge(0.25), directory, "copper")  # starts the worker, which loads its model
             records = [measure(size, directory, args.runs) for size in (QUICK if args.quick else SIZES)]
         finally:
-            worker_client.stop(directory)
+            client.stop(directory)
     print("| megapixels | pass s | first s | passes | new shade s | passes | peak MB | numpy s | numpy / new shade |")
     print("|---" * 9 + "|")
     for r in records:

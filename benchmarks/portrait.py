@@ -25,7 +25,7 @@ from hairmask_core.options import Options, Request
 from hairmask_core.photo.files import read_photo
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "gimp_plugin" / "hair_recolor"))
-import worker_client  # noqa: E402
+import client  # noqa: E402
 
 
 def command_line(photo: Path, scratch: Path) -> float:
@@ -53,9 +53,8 @@ def through_worker(rgba: np.ndarray, directory: Path, shade: str) -> float:
     options = Options(shade=shade, force=True)
     request = Request.of_layer(options, (rgba.shape[1], rgba.shape[0]), "u8", "u8")
     (directory / request.pixels).write_bytes(rgba.tobytes())
-    said = {"type": "recolor", **request.to_dict()}
     began = time.perf_counter()
-    worker_client.ask(settings, directory, said, lambda fraction, text: None, lambda result: None)
+    client.ask(settings, directory, request, lambda fraction, text: None, lambda result: None)
     return time.perf_counter() - began
 
 
@@ -77,7 +76,7 @@ def main() -> None:
             rgba[0, 0, 0] = run  # a photo that the worker has not seen
             found["worker warm, new photo"].append(through_worker(rgba, directory, "copper"))
             found["worker warm, new shade"].append(through_worker(rgba, directory, "blue"))
-            worker_client.stop(directory)
+            client.stop(directory)
     print(f"{rgb.shape[1]}x{rgb.shape[0]} pixels, median of {args.runs} runs (smallest, largest)")
     for name, seconds in found.items():
         print(f"  {name:<24}{statistics.median(seconds):.3f} s ({min(seconds):.3f}, {max(seconds):.3f})")

@@ -23,18 +23,18 @@ sys.path.insert(0, plugin)
 import gi
 gi.require_version("GimpUi", "3.0")
 from gi.repository import GimpUi, GLib
-import dialog, wishes, worker_client
+import choices, client, dialog
 
 image = load({home!r} + "/photo")
 layer = image.get_layers()[0]
 GimpUi.init("preview")
 procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
 config = procedure.create_config()
-window, preview = dialog.make_dialog(procedure, config, True, image, layer, worker_client.load_settings(plugin))
+window, preview = dialog.make_dialog(procedure, config, True, image, layer, client.load_settings(plugin))
 window.show()
 
 def shown():
-    wanted, began = wishes.preview_wishes(config), time.perf_counter()
+    wanted, began = choices.preview_options(config), time.perf_counter()
     while preview.answered != wanted or GLib.MainContext.default().pending():
         GLib.MainContext.default().iteration(False)
         time.sleep(0.0005)
@@ -52,7 +52,7 @@ def milliseconds(setting, values):
 began = time.perf_counter()
 shown()
 found = {{"the worker starts, hair is found": [1000 * (time.perf_counter() - began)]}}
-shades = [shade["name"] for shade in wishes.read_shades()]
+shades = [shade["name"] for shade in choices.read_shades()]
 found["another shade"] = milliseconds("shade", [shades[i % len(shades)] for i in range({runs})])
 found["another strength"] = milliseconds("strength", [i / {runs} for i in range({runs})])
 config.set_property("shade", "custom")

@@ -22,13 +22,13 @@ import onnxruntime as ort
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.cards import ENGINES, choose_card
 from hairmask_core.inference.session import Session, open_session
+from hairmask_core.options import LARGEST_STEP
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import assemble, segment_photo
 from hairmask_core.segmentation.patch import classify_windows, context_map
 from hairmask_core.segmentation.pixel_classifier import reclassify, sharpen_noisy_or, smooth_binomial
 from hairmask_core.segmentation.regions import Crop
-from hairmask_core.options import LARGEST_STEP
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.training.data import find_pairs  # noqa: E402

@@ -18,6 +18,10 @@ MOST_PEOPLE = 8  # heads of hair that are told apart in one photo
 DEFAULT_STEP = 2  # pixels between the windows of the patch engine …
 LARGEST_STEP = 35  # … and the most: a window's own side, so that none is left out
 LARGEST_SIDE = 524288  # pixels of a layer's side: GIMP's own limit
+# What a request takes at most, as measured (benchmarks/RESULTS.md, "Memory"); keys are engines and pixel formats.
+NETWORK_BYTES = {"whole": 0.7e9, "texture": 1.0e9}  # of the server's memory, whatever the layer's size …
+PIXEL_BYTES = {"u8": 16, "u16": 24, "float": 40}  # … and for each of its pixels …
+MORE_BYTES = 8  # … with this where it is asked whose hair it is, or how far along the strands
 QUOTED_CHARACTERS = 100  # of a value that an error quotes, at most
 
 
@@ -322,6 +326,21 @@ class Request(Described):
     def files(self) -> list[str]:
         """The names of all its files, those that the client writes first."""
         return [self.pixels, *self.limits, *self.mask_out, *self.layer_out]
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Room that the files take: RGBA in and out, a mask for each result, float32 for each limit."""
+        people = 2 if self.options.people is People.EACH else 1  # at least; how many there are is not known yet
+        out = self.mask_format.size + (4 * self.format.size if self.layer_out else 0)
+        each = 4 * self.format.size + PixelFormat.FLOAT.size * len(self.limits) + people * out
+        return self.width * self.height * each
+
+    @property
+    def bytes_in_memory(self) -> float:
+        """Memory that the server takes for it at most."""
+        more = MORE_BYTES if self.options.people is People.EACH or self.options.tips else 0
+        each = PIXEL_BYTES[self.format.value] + more
+        return NETWORK_BYTES[self.options.engine.value] + self.width * self.height * each
 
 
 def result_files(options: Options) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from hairmask_core import __version__
+from hairmask_core.options import Options, Request
 
 from .places import OLD_PLUGIN, PLUGIN
 from .record import remove
@@ -18,20 +19,7 @@ OLD_PLUGIN_SOURCE = SOURCE / "gimp_plugin" / "gimp2"
 # And presets, which GIMP keeps of every filter.
 LAST_VALUES = tuple(f"3.*/plug-in-settings/*python-fu-{name}*" for name in ("hair-recolor", "select-hair"))
 CHECK_SIDE = 64  # pixels
-CHECK_WISH = {  # see hairmask_core/options.py
-    "shade": "copper",
-    "tips": None,
-    "strength": 1.0,
-    "force": True,
-    "engine": "whole",
-    "model": None,
-    "quality": "fast",
-    "refine": True,
-    "step": 2,
-    "device": "auto",
-    "people": "together",
-    "output": "layer",
-}
+CHECK_OPTIONS = Options(shade="copper", force=True)
 
 
 def put_plugin(record, gimp, python):
@@ -46,6 +34,7 @@ def put_plugin(record, gimp, python):
     if not gimp.is_old:
         for path in PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo"):
             files[path.relative_to(PLUGIN_SOURCE).as_posix()] = path.read_bytes()
+        files["options.py"] = (SOURCE / "hairmask_core" / "options.py").read_bytes()
     files["shades.json"] = (SOURCE / "hairmask_core" / "color" / "shades.json").read_bytes()
     files["models.json"] = json.dumps(read_models(), indent=1).encode()
     files["settings.json"] = make_settings(python)
@@ -91,12 +80,10 @@ def self_check(python):
         Path(folder, "settings.json").write_bytes(make_settings(python))
         settings = client.load_settings(folder)
     directory = client.private_directory()
-    request, paths = client.make_request(
-        directory, (CHECK_SIDE, CHECK_SIDE), {"type": "u8", "mask_type": "u8"}, CHECK_WISH, 0
-    )
+    request = Request.of_layer(CHECK_OPTIONS, (CHECK_SIDE, CHECK_SIDE), "u8", "u8")
 
     def on_result(result):
-        sizes = tuple((directory / request[key][0]).stat().st_size for key in ("layer_out", "mask_out"))
+        sizes = tuple((directory / names[0]).stat().st_size for names in (request.layer_out, request.mask_out))
         if sizes != (4 * CHECK_SIDE**2, CHECK_SIDE**2):
             raise InstallError(f"The worker answered with files of {sizes} bytes: run this again, then report it.")
         for notice in result["notices"]:
@@ -104,21 +91,21 @@ def self_check(python):
         return result["device"]
 
     try:
-        paths[0].write_bytes(
+        (directory / request.pixels).write_bytes(
             bytes((x * 4, y * 4, 96, 255)[c] for y in range(CHECK_SIDE) for x in range(CHECK_SIDE) for c in range(4))
         )
         return client.ask(settings, directory, request, lambda fraction, text: None, on_result)
     except client.WorkerError as error:
         raise InstallError(f"The check failed: {error}") from error
     finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
+        for name in request.files:
+            (directory / name).unlink(missing_ok=True)
         client.stop(directory)
 
 
 def load_client():
-    """The plug-in's own worker client, from the source tree."""
-    spec = importlib.util.spec_from_file_location("worker_client", PLUGIN_SOURCE / "worker_client.py")
+    """The plug-in's own client, from the source tree."""
+    spec = importlib.util.spec_from_file_location("client", PLUGIN_SOURCE / "client.py")
     client = importlib.util.module_from_spec(spec)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the download folder may be read-only
     sys.path.insert(0, str(PLUGIN_SOURCE))  # for what it imports from beside it

@@ -107,7 +107,7 @@ def test_plug_in_is_complete_and_executable(home, version):
     sources = {path.name for path in (REPOSITORY / "gimp_plugin/hair_recolor").glob("*.py")}
     catalogs = {f"locale/{language}/LC_MESSAGES/hair-recolor.mo" for language in ("de", "ko")}
     installed = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert installed == sources | catalogs | {"shades.json", "models.json", "settings.json"}
+    assert installed == sources | catalogs | {"options.py", "shades.json", "models.json", "settings.json"}
     assert os.access(folder / "hair_recolor.py", os.X_OK)
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["version"] == __version__ and Path(settings["python"]).exists()

@@ -11,10 +11,10 @@ import pytest
 from hairmask_core.errors import Cancelled, NoHairError
 from hairmask_core.inference.cards import choose_card
 from hairmask_core.inference.session import open_session
+from hairmask_core.options import DEFAULT_STEP
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.photo.proxy import make_proxy
 from hairmask_core.pipeline import find_hair, segment_photo
-from hairmask_core.options import DEFAULT_STEP
 from hairmask_core.segmentation.patch import classify_windows, context_map, fuse_log_odds, postprocess
 from hairmask_core.segmentation.pixel_classifier import UNCERTAIN_RANGE, sharpen_noisy_or, smooth_binomial
 from hairmask_core.segmentation.regions import Region

@@ -21,14 +21,14 @@ from hairmask_core import __version__
 from hairmask_core.color.blend import blend, take_color
 from hairmask_core.color.shades import find_shade
 from hairmask_core.hair.instances import find_instances
-from hairmask_core.options import Options, OptionsError, Request
+from hairmask_core.options import Options, OptionsError, Request, new_file_name
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_photo, shade_of_hair
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "gimp_plugin" / "hair_recolor"))
-import worker_client  # noqa: E402
+import client as worker_client  # noqa: E402
 
 GOOD = {"shade": "copper", "device": "cpu"}  # options of most requests here
 SETTINGS = {"python": sys.executable, "version": __version__, "repair": "python3 '/my folder/install.py'"}
@@ -57,7 +57,16 @@ def make_request(directory, rgba, **changes):
     said = request.to_dict() | changes
     if said["options"]:
         said["options"] |= chosen
-    return {"type": "recolor"} | said
+    return Said({"type": "recolor"} | said)
+
+
+class Said(dict):
+    """A request as it is sent, right or wrong; for the client, in place of an options.Request."""
+
+    pixels, limits = (property(lambda self, name=name: self[name]) for name in ("pixels", "limits"))
+
+    def to_dict(self):
+        return self
 
 
 def ask(directory, request, on_progress=lambda fraction, text: None, settings=SETTINGS):
@@ -85,7 +94,7 @@ def wait_until(condition, seconds=20):
 
 
 def worker_pid(directory):
-    connection, hello = worker_client._try_connect(directory)
+    connection, hello = worker_client.try_connect(directory)
     connection.close()
     return hello["pid"]
 
@@ -135,7 +144,7 @@ def test_deep_layers_keep_alpha_and_precision(directory, astronaut, dtype):
 def test_limits_multiply_the_mask(directory, astronaut):
     _, _, whole = ask(directory, make_request(directory, with_alpha(astronaut), mask_format="float"))
     limit = np.linspace(0, 1, 512, dtype=np.float32)[None].repeat(512, 0)
-    path = worker_client.exchange_path(directory)
+    path = directory / new_file_name()
     path.write_bytes(np.ascontiguousarray(limit).tobytes())
     _, _, limited = ask(
         directory, make_request(directory, with_alpha(astronaut), mask_format="float", limits=[path.name])
@@ -210,7 +219,7 @@ def test_an_endpoint_with_an_old_secret_is_waited_out(directory, astronaut):
     endpoint = directory / "endpoint.json"
     current = endpoint.read_text()
     endpoint.write_text(json.dumps(json.loads(current) | {"secret": "of a dead worker"}))
-    assert worker_client._try_connect(directory) == (None, None)
+    assert worker_client.try_connect(directory) == (None, None)
     threading.Timer(1, endpoint.write_text, [current]).start()
     ask(directory, make_request(directory, with_alpha(astronaut)))
 
@@ -252,7 +261,7 @@ def test_a_worker_of_another_version_is_replaced(directory, astronaut, tmp_path)
         make_request(directory, with_alpha(astronaut)),
         settings=SETTINGS | {"python": newer, "version": "9.9.9"},
     )
-    connection, hello = worker_client._try_connect(directory)
+    connection, hello = worker_client.try_connect(directory)
     connection.close()
     assert hello["version"] == "9.9.9" and hello["pid"] != old
 
@@ -265,8 +274,8 @@ def test_loopback_with_a_secret_where_there_are_no_unix_sockets(directory, astro
     assert set(endpoint) == {"port", "secret"} and not (directory / "worker.sock").exists()
     assert stat.S_IMODE((directory / "endpoint.json").stat().st_mode) == 0o600
     stranger = socket.create_connection(("127.0.0.1", endpoint["port"]))
-    worker_client._send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
-    assert worker_client._receive(stranger)["type"] == "error"
+    worker_client.send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
+    assert worker_client.receive(stranger)["type"] == "error"
     stranger.close()
 
 
@@ -384,8 +393,8 @@ def test_wrong_secret_is_refused(directory, astronaut):
     ask(directory, make_request(directory, with_alpha(astronaut)))
     stranger = socket.socket(socket.AF_UNIX)
     stranger.connect(str(directory / "worker.sock"))
-    worker_client._send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
-    assert worker_client._receive(stranger)["type"] == "error"
+    worker_client.send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
+    assert worker_client.receive(stranger)["type"] == "error"
     stranger.close()
 
 
@@ -435,7 +444,7 @@ def test_only_the_mask(directory, astronaut, session):
 def test_pictures_show_what_gimp_would(directory, astronaut, session, output):
     limit = np.zeros((512, 512), np.float32)
     limit[:, 230:] = 0.7
-    path = worker_client.exchange_path(directory)
+    path = directory / new_file_name()
     path.write_bytes(limit.tobytes())
     rgba = with_alpha(astronaut)
     rgba[:, :250, 3] = 99
@@ -474,7 +483,7 @@ def test_who_is_outside_of_the_limits_gets_no_layer(directory, astronaut):
     two = beside(astronaut, astronaut[:, ::-1])
     limit = np.zeros((512, 1024), np.float32)
     limit[:, 512:] = 1
-    path = worker_client.exchange_path(directory)
+    path = directory / new_file_name()
     path.write_bytes(limit.tobytes())
     request = make_request(directory, with_alpha(two), people="each", limits=[path.name])
     result, _, mask = ask(directory, request)

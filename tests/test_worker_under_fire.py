@@ -24,6 +24,7 @@ from test_worker import REPOSITORY, SETTINGS, ask, make_request, wait_until, wit
 import hairmask_core
 from hairmask_core.color.shades import find_shade
 from hairmask_core.inference.cards import models_folder
+from hairmask_core.options import PROTOCOL, new_file_name
 from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.pipeline import find_hair, recolor_photo
 
@@ -115,7 +116,7 @@ def frame(message):
 
 
 def hello(directory):
-    return {"type": "hello", "protocol": worker_client.PROTOCOL, "secret": endpoint(directory)["secret"]}
+    return {"type": "hello", "protocol": PROTOCOL, "secret": endpoint(directory)["secret"]}
 
 
 def processes_of(directory):
@@ -141,14 +142,15 @@ CLIENT = """
 import hashlib, json, sys
 from pathlib import Path
 sys.path.insert(0, {plugin!r})
-import worker_client
-directory, request = Path({directory!r}), json.loads({request!r})
+import client
+from hairmask_core.options import Request
+directory, request = Path({directory!r}), Request.from_dict(json.loads({request!r}))
 print("ready", flush=True)
 sys.stdin.readline()
 def collect(result):
-    files = [(directory / request[name][0]).read_bytes() for name in ("layer_out", "mask_out")]
+    files = [(directory / names[0]).read_bytes() for names in (request.layer_out, request.mask_out)]
     print(json.dumps([hashlib.sha256(data).hexdigest() for data in files]), flush=True)
-worker_client.ask({settings!r}, directory, request, lambda fraction, text: print(fraction, text, flush=True), collect)
+client.ask({settings!r}, directory, request, lambda fraction, text: print(fraction, text, flush=True), collect)
 """
 
 
@@ -157,7 +159,7 @@ def client_process(directory, request, settings=SETTINGS):
     program = CLIENT.format(
         plugin=str(REPOSITORY / "gimp_plugin" / "hair_recolor"),
         directory=str(directory),
-        request=json.dumps(request),
+        request=json.dumps({name: value for name, value in request.items() if name != "type"}),
         settings=settings,
     )
     process = subprocess.Popen(
@@ -227,7 +229,7 @@ def test_killed_between_requests_leaves_a_stale_socket(directory, pictures, sess
     assert_serves(directory, pictures, session)
     first = worker_pid(directory)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: worker_client._try_connect(directory) == (None, None))
+    wait_until(lambda: worker_client.try_connect(directory) == (None, None))
     assert (directory / "worker.sock").is_socket() and (directory / "endpoint.json").exists()
     assert_serves(directory, pictures, session)
     assert worker_pid(directory) != first and processes_of(directory) == [worker_pid(directory)]
@@ -253,7 +255,7 @@ def test_killed_between_requests_leaves_a_stale_socket(directory, pictures, sess
 )
 def test_a_damaged_endpoint_file_is_nobody(directory, said):
     (directory / "endpoint.json").write_bytes(said)
-    assert worker_client._try_connect(directory) == (None, None)
+    assert worker_client.try_connect(directory) == (None, None)
 
 
 @pytest.mark.parametrize("says", [None, b"HTTP/1.0 400 Bad Request\r\n\r\n", frame([]), frame({}), b"\0\0\0\5"])
@@ -272,7 +274,7 @@ def test_another_program_at_the_old_port_is_nobody(directory, says, monkeypatch)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert worker_client._try_connect(directory) == (None, None)
+        assert worker_client.try_connect(directory) == (None, None)
         thread.join()
 
 
@@ -436,7 +438,7 @@ def test_files_outside_the_directory_are_refused(busy, pictures, session, key, l
     outside = busy.parent / f"outside-{key}"
     outside.write_bytes(bytes(SIDE * SIDE * 4))
     if link:
-        names = [Path(worker_client.exchange_path(busy)).name]
+        names = [new_file_name()]
         (busy / names[0]).symlink_to(outside)
     else:
         names = [str(outside), f"../{outside.name}", f"exchange-1/../../{outside.name}", "exchange-..", "exchange-", ""]
@@ -523,7 +525,7 @@ def test_a_queue_has_an_end(directory, pictures, large, session):
     for _ in range(70):
         connection = connect(directory)
         connection.sendall(frame(hello(directory)))
-        assert worker_client._receive(connection)["type"] == "hello"
+        assert worker_client.receive(connection)["type"] == "hello"
         connection.sendall(frame(nothing))
         connections.append(connection)
     assert "Too many layers are waiting" in last_message(connections[-1])["message"]
@@ -542,7 +544,7 @@ def test_a_queue_has_an_end(directory, pictures, large, session):
 
 def broken_greetings(random, secret):
     """What may come before a hello is accepted, without end."""
-    good = {"type": "hello", "protocol": worker_client.PROTOCOL, "secret": secret}
+    good = {"type": "hello", "protocol": PROTOCOL, "secret": secret}
     odd = [None, True, 0, -1, 1e308, float("nan"), "", "\ud800", "x" * 3000, [], [[]], {}, {"type": "hello"}, 10**4000]
     other = [{"type": "stop"}, {"type": "recolor", "width": 1}, {"type": "hello"}, {}, {"secret": secret}]
     while True:
@@ -624,15 +626,15 @@ def broken_requests(random, request):
 
 
 def hello_of(request):
-    return {"type": "hello", "protocol": worker_client.PROTOCOL, "secret": request["pixels"]}
+    return {"type": "hello", "protocol": PROTOCOL, "secret": request["pixels"]}
 
 
 def last_message(connection):
     """What the worker says in the end, or None if it just closes."""
     try:
-        message = worker_client._receive(connection)
+        message = worker_client.receive(connection)
         while message["type"] in ("hello", "progress"):
-            message = worker_client._receive(connection)
+            message = worker_client.receive(connection)
         return message
     except ConnectionError:
         return None
@@ -749,7 +751,7 @@ def test_full_disk(small_disk, astronaut, pictures, session):
                 file.write(bytes(4096))
     connection = connect(small_disk)  # a client that leaves is a line in the log, for which there is no room either
     connection.sendall(frame(hello(small_disk)))
-    assert worker_client._receive(connection)["type"] == "hello"
+    assert worker_client.receive(connection)["type"] == "hello"
     connection.sendall(frame(requests[1]))
     connection.close()
     wait_until(lambda: not exchange_files(small_disk))
@@ -822,8 +824,8 @@ def test_the_clock_may_jump(directory, tmp_path, pictures, session):
 def test_idle_exit_frees_everything(directory, pictures, session):
     """The process, its socket, endpoint and lock, and what dead clients left, whatever date it bears."""
     for days in (-1000, 0, 1000):
-        left = worker_client.exchange_path(directory)
-        Path(left).write_bytes(b"of a client that died")
+        left = directory / new_file_name()
+        left.write_bytes(b"of a client that died")
         os.utime(left, (time.time() + days * 86400,) * 2)
     worker = subprocess.Popen([*COMMAND, directory, "--idle-seconds", "2"], stdout=subprocess.PIPE, text=True)
     wait_until((directory / "endpoint.json").exists)
@@ -836,7 +838,7 @@ def test_idle_exit_frees_everything(directory, pictures, session):
     time.sleep(3)
     assert worker.poll() is None and (directory / request["layer_out"][0]).exists()
     reading.close()
-    growing = Path(worker_client.exchange_path(directory))  # of a client that is just writing
+    growing = directory / new_file_name()  # of a client that is just writing
     while worker.poll() is None:
         with open(growing, "ab") as file:
             file.write(b"pixels")
@@ -878,7 +880,7 @@ def test_upgrade_while_the_old_worker_is_busy(directory, tmp_path, large, large_
     lines = old.communicate(timeout=100)[0].splitlines()
     assert json.loads(lines[-1]) == digests_of(large_answer)
     assert all("Reading" not in line and "hair worker" not in line for line in lines)  # it did not have to ask again
-    connection, said = worker_client._try_connect(directory)
+    connection, said = worker_client.try_connect(directory)
     connection.close()
     assert said["version"] == hairmask_core.__version__ and processes_of(directory) == [said["pid"]]
 

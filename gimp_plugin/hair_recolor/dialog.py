@@ -7,11 +7,12 @@ import gi
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gtk", "3.0")
 gi.require_version("GimpUi", "3.0")
+import choices  # noqa: E402
+import client  # noqa: E402
 import layers  # noqa: E402
-import wishes  # noqa: E402
-import worker_client  # noqa: E402
 from gi.repository import GdkPixbuf, Gegl, Gimp, GimpUi, GLib, GObject, Gtk  # noqa: E402
-from texts import Problem, _  # noqa: E402
+from i18n import Problem, _  # noqa: E402
+from options import Output, Request  # noqa: E402
 
 COLORS = ["shade", "color", "photo", "tips", "strength"]
 RESULTS = ["people", "output"]
@@ -49,7 +50,7 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     title = _("Recolor Hair") if recolors else _("Select Hair")
     names = [*COLORS, *RESULTS, *SEARCH, *LIMITS] if recolors else SEARCH
     if recolors and config.get_property("color").get_rgba()[3] == 0:  # how GIMP passes on that none was chosen yet
-        config.set_property("color", Gegl.Color.new(wishes.DEFAULT_COLOR))
+        config.set_property("color", Gegl.Color.new(choices.DEFAULT_COLOR))
     dialog = GimpUi.ProcedureDialog.new(procedure, config, title)
     widgets = {}
     for name in names:  # drop-down lists also for short choices, which GIMP 3.2 would spread over several lines
@@ -72,10 +73,8 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
         for name, sensitive in sensitivities(config, recolors).items():
             widgets[name].set_sensitive(sensitive)
         try:
-            if recolors:
-                preview.ask(wishes.preview_wishes(config), config.get_property("limit-to-selection"))
-            else:
-                preview.ask(wishes.mask_wishes(config), False)
+            limited = recolors and config.get_property("limit-to-selection")
+            preview.ask(choices.preview_options(config), limited)
         except Problem as problem:
             preview.refuse(str(problem))
 
@@ -101,19 +100,19 @@ def sensitivities(config, recolors):
     whole = config.get_property("method") == "whole"
     found = {"step": not whole, "quality": whole, "model": whole}
     if recolors:
-        colored = config.get_property("output") in (wishes.LAYER, wishes.COLOR)
+        colored = config.get_property("output") in (choices.LAYER, choices.COLOR)
         shade = config.get_property("shade")
-        found["color"], found["photo"] = shade == wishes.CUSTOM and colored, shade == wishes.PHOTO and colored
+        found["color"], found["photo"] = shade == choices.CUSTOM and colored, shade == choices.PHOTO and colored
         found["shade"] = found["tips"] = found["strength"] = colored
-        found["people"] = config.get_property("output") != wishes.SELECTION
+        found["people"] = config.get_property("output") != choices.SELECTION
     return found
 
 
 def show_swatches(combo):
     """Draw each shade's color before its name in the drop-down list."""
-    colors = {shade["name"]: shade["color"] for shade in wishes.read_shades()}
-    colors[wishes.FOREGROUND], colors[wishes.BACKGROUND] = (
-        "#%02x%02x%02x" % tuple(round(255 * min(max(part, 0.0), 1.0)) for part in wishes.encode(color))
+    colors = {shade["name"]: shade["color"] for shade in choices.read_shades()}
+    colors[choices.FOREGROUND], colors[choices.BACKGROUND] = (
+        "#%02x%02x%02x" % tuple(round(255 * min(max(part, 0.0), 1.0)) for part in choices.in_srgb(color))
         for color in (Gimp.context_get_foreground(), Gimp.context_get_background())
     )
 
@@ -137,7 +136,7 @@ class Preview:
     """
 
     def __init__(self, image, layer, settings):
-        self.settings, self.directory = settings, worker_client.private_directory()
+        self.settings, self.directory = settings, client.private_directory()
         scale = min(1.0, PREVIEW_SIDE / max(layer.get_width(), layer.get_height()))
         self.size = width, height = [max(1, round(side * scale)) for side in (layer.get_width(), layer.get_height())]
         area = (0, 0, width, height)
@@ -233,19 +232,19 @@ class Preview:
                 shown, words = self._ask_worker(wish, limited), ""
             except Outdated:
                 continue
-            except (Problem, worker_client.WorkerError, OSError) as error:
+            except (Problem, client.WorkerError, OSError) as error:
                 shown, words = None, str(error)
             GLib.idle_add(self._show, wish, shown, words)
 
     def _ask_worker(self, wish, limited):
         """The preview's pixels after, RGBA, or its mask: bytes."""
         limits = self.limits[limited]
-        transport = {"type": "u8", "mask_type": "u8"}
-        request, paths = worker_client.make_request(self.directory, self.size, transport, wish, len(limits))
+        request = Request.of_layer(wish, self.size, "u8", "u8", len(limits))
+        paths = [self.directory / name for name in request.files]
 
         def write_files():
             try:
-                for name, data in zip([request["pixels"], *request["limits"]], [self.pixels, *limits]):
+                for name, data in zip([request.pixels, *request.limits], [self.pixels, *limits]):
                     (self.directory / name).unlink(missing_ok=True)  # where another worker had it before
                     with layers.create(self.directory / name) as file:
                         file.write(data)
@@ -258,10 +257,10 @@ class Preview:
                 raise Outdated  # what was found so far would not help
 
         def on_result(result):
-            return (self.directory / (request["layer_out"] or request["mask_out"])[0]).read_bytes()
+            return (self.directory / (request.layer_out or request.mask_out)[0]).read_bytes()
 
         try:
-            return worker_client.ask(self.settings, self.directory, request, on_progress, on_result, write_files)
+            return client.ask(self.settings, self.directory, request, on_progress, on_result, write_files)
         finally:
             for path in paths:
                 path.unlink(missing_ok=True)
@@ -272,7 +271,7 @@ class Preview:
         if self.closed or self.wanted is None or hair_part(self.wanted) != hair_part(wish):
             return
         self.answered = wish
-        self.after = self._picture(shown if wish["output"] != "mask" else gray(shown)) if shown else None
+        self.after = self._picture(shown if wish.output is not Output.MASK else gray(shown)) if shown else None
         self.say(words)
         self.on_shown()
 
@@ -303,8 +302,7 @@ class Outdated(Exception):
 
 def hair_part(wish):
     """What of a wish decides where hair is found; the rest changes colors only, which is quick."""
-    kind = "mask" if wish["output"] == "mask" else "picture"
-    return {name: wish[name] for name in ("engine", "step", "quality", "refine", "model", "device")}, kind
+    return wish.search, wish.output is Output.MASK
 
 
 def gray(mask):

@@ -3,7 +3,7 @@
 """Filters > Hair for GIMP 3: Recolor (the hair in another color, on a masked layer) and Select Hair.
 
 Says what the two procedures take, and does them: pixels out of GIMP (layers.py), a question to the worker
-(worker_client.py), the answer into the image as one undo step. Standard library and gi only: GIMP's Python has no
+(client.py), the answer into the image as one undo step. Standard library and gi only: GIMP's Python has no
 numpy, and needs none here.
 """
 
@@ -18,33 +18,46 @@ gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import choices  # noqa: E402
+import client  # noqa: E402
 import layers  # noqa: E402
-import wishes  # noqa: E402
-import worker_client  # noqa: E402
-from texts import Problem, _  # noqa: E402
+from i18n import Problem, _  # noqa: E402
+from options import (  # noqa: E402
+    DEFAULT_STEP,
+    LARGEST_STEP,
+    Device,
+    Engine,
+    People,
+    Quality,
+    Request,
+)
 
 RECOLOR, SELECT = "python-fu-hair-recolor", "python-fu-select-hair"
 METHODS = (
-    ("whole", _("Whole image"), _("Sees people as a whole")),
-    ("texture", _("Texture"), _("Judges small windows one by one: for wigs, close-ups and strands without a head")),
+    (Engine.WHOLE.value, _("Whole image"), _("Sees people as a whole")),
+    (
+        Engine.TEXTURE.value,
+        _("Texture"),
+        _("Judges small windows one by one: for wigs, close-ups and strands without a head"),
+    ),
 )
-QUALITIES = (("fast", _("Fast"), ""), ("best", _("Best: strand by strand (slower)"), ""))
+QUALITIES = ((Quality.FAST.value, _("Fast"), ""), (Quality.BEST.value, _("Best: strand by strand (slower)"), ""))
 PEOPLE = (
-    (wishes.TOGETHER, _("All together"), _("One layer for all hair in the photo")),
-    (wishes.EACH, _("One layer each"), _("Heads of hair are told apart, and each is dyed from its own color")),
+    (People.TOGETHER.value, _("All together"), _("One layer for all hair in the photo")),
+    (People.EACH.value, _("One layer each"), _("Heads of hair are told apart, and each is dyed from its own color")),
 )
 OUTPUTS = (
-    (wishes.LAYER, _("Recolored layer with mask"), _("Recolored everywhere; the mask says where it shows")),
-    (wishes.COLOR, _("Color layer (LCh Color) with mask"), _("Gives hue and chroma; the lightness stays the photo's")),
-    (wishes.MASK, _("Hair mask only"), _("On a copy of the layer, which is not recolored")),
-    (wishes.SELECTION, _("Selection"), _("The hair is selected, fine strands in part")),
+    (choices.LAYER, _("Recolored layer with mask"), _("Recolored everywhere; the mask says where it shows")),
+    (choices.COLOR, _("Color layer (LCh Color) with mask"), _("Gives hue and chroma; the lightness stays the photo's")),
+    (choices.MASK, _("Hair mask only"), _("On a copy of the layer, which is not recolored")),
+    (choices.SELECTION, _("Selection"), _("The hair is selected, fine strands in part")),
 )
 DEVICES = (
-    ("auto", _("Automatic"), ""),
-    ("cpu", _("Processor (CPU)"), ""),
-    ("cuda", _("NVIDIA GPU (CUDA)"), ""),
-    ("directml", _("Windows GPU (DirectML)"), ""),
-    ("coreml", _("Apple (Core ML)"), ""),
+    (Device.AUTO.value, _("Automatic"), ""),
+    (Device.CPU.value, _("Processor (CPU)"), ""),
+    (Device.CUDA.value, _("NVIDIA GPU (CUDA)"), ""),
+    (Device.DIRECTML.value, _("Windows GPU (DirectML)"), ""),
+    (Device.COREML.value, _("Apple (Core ML)"), ""),
 )
 FLAGS = GObject.ParamFlags.READWRITE
 
@@ -54,7 +67,7 @@ class HairRecolor(Gimp.PlugIn):
         return [RECOLOR, SELECT]
 
     def do_set_i18n(self, name):
-        return False  # nothing to do for GIMP: texts.py looks the sentences up, menu labels included
+        return False  # nothing to do for GIMP: i18n.py looks the sentences up, menu labels included
 
     def do_create_procedure(self, name):
         Gegl.init(None)
@@ -82,20 +95,20 @@ def describe_recolor(procedure):
         ),
         RECOLOR,
     )
-    named = [described(shade) for shade in wishes.read_shades()]
+    named = [described(shade) for shade in choices.read_shades()]
     shades = [
         *named,
-        (wishes.CUSTOM, _("Custom color"), _("the color chosen below")),
-        (wishes.FOREGROUND, _("Foreground color"), _("GIMP's foreground color")),
-        (wishes.PHOTO, _("Hair of another photo"), _("the hair in the photo chosen below")),
+        (choices.CUSTOM, _("Custom color"), _("the color chosen below")),
+        (choices.FOREGROUND, _("Foreground color"), _("GIMP's foreground color")),
+        (choices.PHOTO, _("Hair of another photo"), _("the hair in the photo chosen below")),
     ]
     tips = [
-        (wishes.SAME, _("As the rest"), _("one shade from the roots to the tips")),
+        (choices.SAME, _("As the rest"), _("one shade from the roots to the tips")),
         *named,
-        (wishes.BACKGROUND, _("Background color"), _("GIMP's background color")),
+        (choices.BACKGROUND, _("Background color"), _("GIMP's background color")),
     ]
     add_choice(procedure, "shade", _("Sh_ade"), _("The new hair color"), shades, "copper")
-    copper = Gegl.Color.new(wishes.DEFAULT_COLOR)
+    copper = Gegl.Color.new(choices.DEFAULT_COLOR)
     procedure.add_color_argument(
         "color", _("C_ustom color"), _("Used when the shade is Custom color"), False, copper, FLAGS
     )
@@ -140,10 +153,16 @@ def describe_select(procedure):
 
 def add_search(procedure):
     """The arguments that say how hair is found."""
-    models = [described(model) for model in wishes.read_models()]
+    models = [described(model) for model in choices.read_models()]
     add_choice(procedure, "method", _("_Method"), _("How hair is told from the rest"), METHODS)
     procedure.add_int_argument(
-        "step", _("St_ep"), _("Texture: pixels between windows, at the working scale; 1 is finest"), 1, 35, 2, FLAGS
+        "step",
+        _("St_ep"),
+        _("Texture: pixels between windows, at the working scale; 1 is finest"),
+        1,
+        LARGEST_STEP,
+        DEFAULT_STEP,
+        FLAGS,
     )
     add_choice(procedure, "quality", _("_Quality"), _("How closely to look for hair"), QUALITIES)
     procedure.add_boolean_argument(
@@ -172,7 +191,7 @@ def run(procedure, run_mode, image, drawables, config, data):
     try:
         layer = layers.check_layer(image, drawables)
         size, recolors = (layer.get_width(), layer.get_height()), procedure.get_name() == RECOLOR
-        settings = worker_client.load_settings(Path(__file__).resolve().parent)
+        settings = client.load_settings(Path(__file__).resolve().parent)
         if run_mode == Gimp.RunMode.INTERACTIVE:
             import dialog
 
@@ -181,13 +200,13 @@ def run(procedure, run_mode, image, drawables, config, data):
             layers.check_still_there(image, layer, size)
         if recolors:
             kind, limited = config.get_property("output"), config.get_property("limit-to-selection")
-            if kind != wishes.SELECTION:
+            if kind != choices.SELECTION:
                 layers.check_unlocked(layer)
-            find_hair(image, layer, kind, wishes.recolor_wishes(config), limited, settings)
         else:
-            find_hair(image, layer, wishes.SELECTION, wishes.mask_wishes(config), False, settings)
+            kind, limited = choices.SELECTION, False
+        find_hair(image, layer, kind, choices.chosen_options(config), limited, settings)
         return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
-    except (Problem, worker_client.WorkerError) as problem:
+    except (Problem, client.WorkerError) as problem:
         return fail(procedure, str(problem))
     except OSError as error:
         return fail(
@@ -214,18 +233,17 @@ def fail(procedure, sentence):
     )
 
 
-def find_hair(image, layer, kind, wish, limited, settings):
+def find_hair(image, layer, kind, options, limited, settings):
     """Read the layer, have its hair found and recolored, and put the result into the image.
 
-    kind: of result, see wishes. wish: the part of the request that does not depend on the layer. limited: whether
-    the selection limits the hair.
+    kind: of result, see choices.py. options: an options.Options. limited: whether the selection limits the hair.
     """
-    directory = worker_client.private_directory()
-    transport = layers.choose_transport(image)
+    directory = client.private_directory()
     size = width, height = layer.get_width(), layer.get_height()
     limits = list(layers.limiting_masks(image, layer, limited))
-    request, paths = worker_client.make_request(directory, size, transport, wish, len(limits))
-    layers.check_room(width, height, request, directory)
+    request = Request.of_layer(options, size, *layers.choose_formats(image), len(limits))
+    paths = [directory / name for name in request.files]
+    layers.check_room(request, directory)
     read = layers.READ_SHARE
 
     def write_files():
@@ -234,10 +252,9 @@ def find_hair(image, layer, kind, wish, limited, settings):
             for path in paths:  # where another worker had them before
                 path.unlink(missing_ok=True)
             area = (0, 0, width, height)
-            layers.read_buffer(
-                layer.get_buffer(), area, transport["pixels"], directory / request["pixels"], (0.0, read)
-            )
-            for name, (buffer, left, top) in zip(request["limits"], limits):
+            pixel_format = layers.rgba(request.format)
+            layers.read_buffer(layer.get_buffer(), area, pixel_format, directory / request.pixels, (0.0, read))
+            for name, (buffer, left, top) in zip(request.limits, limits):
                 layers.read_buffer(buffer, (left, top, width, height), "Y float", directory / name, (read, read))
         except OSError as error:
             raise layers.not_written(directory, error) from error
@@ -249,12 +266,12 @@ def find_hair(image, layer, kind, wish, limited, settings):
 
     def on_result(result):
         layers.check_still_there(image, layer, size)
-        put_in(image, layer, kind, transport, request, result, directory)
+        put_in(image, layer, kind, request, result, directory)
         return result
 
     Gimp.progress_init(_("Starting the hair worker"))  # the first time; else it is there at once
     try:
-        result = worker_client.ask(settings, directory, request, on_progress, on_result, write_files)
+        result = client.ask(settings, directory, request, on_progress, on_result, write_files)
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
@@ -264,17 +281,17 @@ def find_hair(image, layer, kind, wish, limited, settings):
     Gimp.displays_flush()
 
 
-def put_in(image, layer, kind, transport, request, result, directory):
+def put_in(image, layer, kind, request, result, directory):
     """Put the worker's answer into the image: layers above the source, or the selection."""
-    masks = [directory / name for name in request["mask_out"][: result["people"]]]
-    if kind == wishes.SELECTION:
-        return layers.select_hair(image, layer, transport, masks[0])
-    unchanged = kind == wishes.MASK or request["options"]["strength"] == 0
+    masks = [directory / name for name in request.mask_out[: result["people"]]]
+    if kind == choices.SELECTION:
+        return layers.select_hair(image, layer, request.mask_format, masks[0])
+    unchanged = kind == choices.MASK or request.options.strength == 0
     made = []
     for number, mask in enumerate(masks, 1):
         name = layers.layer_name(kind, layer, result["shade"], number, len(masks))
-        pixels = None if unchanged else directory / request["layer_out"][number - 1]
-        made.append(layers.make_layer(image, layer, name, kind, transport, pixels, mask))
+        pixels = None if unchanged else directory / request.layer_out[number - 1]
+        made.append(layers.make_layer(image, layer, name, kind, request, pixels, mask))
     layers.add_layers(image, layer, made)
 
 

@@ -8,16 +8,14 @@ import gi
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
+from choices import COLOR, MASK  # noqa: E402
 from gi.repository import Babl, Gegl, Gimp  # noqa: E402
-from texts import Problem, _  # noqa: E402
-from wishes import COLOR, EACH, MASK  # noqa: E402
+from i18n import Problem, _  # noqa: E402
+from options import PixelFormat  # noqa: E402
 
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 GIGABYTE = 1e9
-NETWORK_BYTES = {"whole": 0.7e9, "texture": 1.0e9}  # of the worker's memory, whatever the layer's size
-WORKER_BYTES = {"u8": 16, "u16": 24, "float": 40}  # and for each pixel; see `check_room`
-MORE_BYTES = 8  # for each pixel: whose hair it is, or how far along the strands
 
 
 def check_layer(image, drawables):
@@ -70,8 +68,8 @@ def lineage(item):
         item = item.get_parent()
 
 
-def choose_transport(image):
-    """The pixel format that carries this image's layers without loss.
+def choose_formats(image):
+    """The pixel formats, of layers and of masks, that carry this image's without loss.
 
     8- and 16-bit sRGB images travel as they are. Others, linear or wide-gamut ones for example, travel
     as floating-point sRGB, which has no limits, so that GIMP's conversion there and back loses nothing.
@@ -80,10 +78,20 @@ def choose_transport(image):
     precision = image.get_precision()
     if profile is None or profile.is_equal(Gimp.ColorProfile.new_rgb_srgb()):
         if precision == Gimp.Precision.U8_NON_LINEAR:
-            return {"type": "u8", "pixels": "R'G'B'A u8", "mask_type": "u8", "mask": "Y u8"}
+            return PixelFormat.U8, PixelFormat.U8
         if precision == Gimp.Precision.U16_NON_LINEAR:
-            return {"type": "u16", "pixels": "R'G'B'A u16", "mask_type": "float", "mask": "Y float"}
-    return {"type": "float", "pixels": "R'G'B'A float", "mask_type": "float", "mask": "Y float"}
+            return PixelFormat.U16, PixelFormat.FLOAT
+    return PixelFormat.FLOAT, PixelFormat.FLOAT
+
+
+def rgba(pixel_format):
+    """What GIMP calls layers in that format."""
+    return f"R'G'B'A {pixel_format.value}"
+
+
+def gray(pixel_format):
+    """What GIMP calls masks in that format."""
+    return f"Y {pixel_format.value}"
 
 
 def limiting_masks(image, layer, selection=True):
@@ -98,23 +106,14 @@ def limiting_masks(image, layer, selection=True):
 # Room
 
 
-def check_room(width, height, request, directory):
+def check_room(request, directory):
     """Raise Problem if the files of the request do not fit on the disk, or its work not into the memory.
 
-    On the disk: RGBA in and out and a mask for each result, float32 for each limit. In memory: what the worker was
-    measured to take at most (benchmarks/RESULTS.md, "Memory"), for the networks and then for each pixel. What GIMP
-    itself needs for the new layers it swaps to the disk.
+    What GIMP itself needs for the new layers it swaps to the disk.
     """
-    pixels = width * height
-    depth = {"u8": 1, "u16": 2, "float": 4}
-    results = 2 if request["options"]["people"] == EACH else 1  # at least; how many there are is not known yet
-    out = depth[request["mask_format"]] + (4 * depth[request["format"]] if request["layer_out"] else 0)
-    on_disk = pixels * (4 * depth[request["format"]] + 4 * len(request["limits"]) + results * out)
-    more = MORE_BYTES if request["options"]["people"] == EACH or request["options"]["tips"] else 0
-    in_memory = NETWORK_BYTES[request["options"]["engine"]] + pixels * (WORKER_BYTES[request["format"]] + more)
     for what, need, free, remedy in (
-        (_("free disk space"), on_disk, shutil.disk_usage(directory).free, _("free some in {folder}")),
-        (_("memory"), in_memory, free_memory(), _("close other programs")),
+        (_("free disk space"), request.bytes_on_disk, shutil.disk_usage(directory).free, _("free some in {folder}")),
+        (_("memory"), request.bytes_in_memory, free_memory(), _("close other programs")),
     ):
         if free is not None and need > free:
             raise Problem(
@@ -122,8 +121,8 @@ def check_room(width, height, request, directory):
                     "This layer of {width} × {height} pixels needs about {need:.1f} GB of {what}, but there are {free:.1f} GB: "
                     "{remedy}, or scale the layer down."
                 ).format(
-                    width=width,
-                    height=height,
+                    width=request.width,
+                    height=request.height,
                     need=need / GIGABYTE,
                     what=what,
                     free=free / GIGABYTE,
@@ -195,7 +194,7 @@ def write_buffer(drawable, pixel_format, path, progress, area=None):
 # Results
 
 
-def make_layer(image, source, name, kind, transport, pixels, mask_file):
+def make_layer(image, source, name, kind, request, pixels, mask_file):
     """A layer like the source, with a mask, both filled but not in the image yet: a cancel leaves nothing half-made.
 
     pixels: the file with the recolored ones, or None for the source's own, which then go through no conversion.
@@ -215,9 +214,9 @@ def make_layer(image, source, name, kind, transport, pixels, mask_file):
         whole = Gegl.Rectangle.new(0, 0, width, height)
         source.get_buffer().copy(whole, Gegl.AbyssPolicy.NONE, layer.get_buffer(), whole)
     else:
-        write_buffer(layer, transport["pixels"], pixels, (done, 0.95))
+        write_buffer(layer, rgba(request.format), pixels, (done, 0.95))
     mask = layer.create_mask(Gimp.AddMaskType.BLACK)
-    write_buffer(mask, transport["mask"], mask_file, (0.95, 1.0))
+    write_buffer(mask, gray(request.mask_format), mask_file, (0.95, 1.0))
     return layer, mask
 
 
@@ -233,15 +232,15 @@ def add_layers(image, source, made):
         image.undo_group_end()
 
 
-def select_hair(image, layer, transport, mask_file):
+def select_hair(image, layer, mask_format, mask_file):
     """Make the mask of a layer the image's selection, degrees of it included; one undo step."""
     width, height = image.get_width(), image.get_height()
     channel = Gimp.Channel.new(image, _("Hair"), width, height, 100.0, Gegl.Color.new("white"))
     _found, left, top = layer.get_offsets()
     area = (left, top, layer.get_width(), layer.get_height())
     # A channel may be gamma-encoded, the selection never is, and GIMP takes the one's numbers for the other's.
-    encoding, kind = Babl.get_name(channel.get_format()).split()[0], transport["mask"].split()[1]
-    write_buffer(channel, f"{encoding} {kind}", mask_file, (READ_SHARE + WORK_SHARE, 1.0), area)
+    encoding = Babl.get_name(channel.get_format()).split()[0]
+    write_buffer(channel, f"{encoding} {mask_format.value}", mask_file, (READ_SHARE + WORK_SHARE, 1.0), area)
     selected = image.get_selected_layers()
     image.undo_group_start()
     try:

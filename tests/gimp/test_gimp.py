@@ -750,21 +750,21 @@ sys.path.insert(0, plugin)
 import gi
 gi.require_version("GimpUi", "3.0")
 from gi.repository import GimpUi, GLib
-import dialog, wishes, worker_client
+import choices, client, dialog
 
 GimpUi.init("preview")
 procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
 
 def show(name, image, layer, **settings):
     config = procedure.create_config()
-    known = worker_client.load_settings(plugin)
+    known = client.load_settings(plugin)
     window, preview = dialog.make_dialog(procedure, config, True, image, layer, known)
     window.show()
     for setting, value in settings.items():
         config.set_property(setting.replace("_", "-"), value)
     try:
-        wanted = wishes.preview_wishes(config)
-    except wishes.Problem:
+        wanted = choices.preview_options(config)
+    except choices.Problem:
         wanted = None
     deadline = time.monotonic() + 60
     while wanted is not None and preview.answered != wanted:
@@ -860,7 +860,7 @@ sys.path.insert(0, plugin)
 import gi
 gi.require_version("GimpUi", "3.0")
 from gi.repository import GimpUi, Gtk
-import dialog, worker_client
+import client, dialog
 
 GimpUi.init("language")
 
@@ -882,7 +882,7 @@ def words(widget):
 image = Gimp.get_images()[0]
 for recolors, name in ((True, "python-fu-hair-recolor"), (False, "python-fu-select-hair")):
     procedure = Gimp.get_pdb().lookup_procedure(name)
-    settings = worker_client.load_settings(plugin)
+    settings = client.load_settings(plugin)
     window, preview = dialog.make_dialog(procedure, procedure.create_config(), recolors, image, image.get_layers()[0], settings)
     RESULT[name] = {{
         "title": window.get_title(),
