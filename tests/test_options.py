@@ -1,8 +1,10 @@
 """The one description of a request: what it takes, what it refuses, and with which sentence."""
 
+import ast
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hairmask_core import options
+from hairmask_core.cli.main import build_parser
 from hairmask_core.inference.cards import ENGINES
 from hairmask_core.inference.session import PROVIDERS
 from hairmask_core.options import (
@@ -197,3 +200,21 @@ def test_it_needs_the_standard_library_alone():
     """The plug-in's copy stands by itself, in a Python without numpy."""
     program = f"import runpy; runpy.run_path({options.__file__!r})['Options']()"
     assert subprocess.run([sys.executable, "-I", "-S", "-c", program]).returncode == 0
+
+
+def test_every_option_can_be_chosen_in_gimp():
+    """It is an argument of Recolor, of the same name but for those that choices.py knows."""
+    plugin = Path(__file__).resolve().parent.parent / "gimp_plugin/hair_recolor"
+    source = (plugin / "hair_recolor.py").read_text(encoding="utf-8")
+    arguments = set(re.findall(r'add_(?:\w+_argument\(|choice\(procedure,)\s*"([a-z-]+)"', source))
+    renamed = ast.literal_eval(re.search(r"^ARGUMENTS = (\{.*?\})", (plugin / "choices.py").read_text(), re.M)[1])
+    names = {renamed.get(each.name, each.name).replace("_", "-") for each in dataclasses.fields(Options)}
+    assert names <= arguments and arguments - names == {"color", "photo", "limit-to-selection"}
+
+
+def test_the_command_line_has_the_same_defaults():
+    said = vars(build_parser().parse_args(["recolor", "a.jpg", "--shade", "copper"]))
+    names = {each.name for each in dataclasses.fields(Options)} & set(said)
+    assert {"engine", "model", "device", "quality", "step", "shade", "strength", "force"} <= names
+    chosen = Options.from_dict({name: said[name] for name in names - {"output"}})
+    assert chosen == Options(shade="copper")

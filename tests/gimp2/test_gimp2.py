@@ -22,6 +22,7 @@ from PIL import Image
 from hairmask_core import __version__
 from hairmask_core.color.shades import find_shade, named_shades
 from hairmask_core.inference.cards import choose_card
+from hairmask_core.options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_photo
 
@@ -77,6 +78,16 @@ def test_every_name_that_is_used_is_declared_and_the_other_way_round():
     assert taken <= names and {name for name in names if name.isupper() and name != "PDB"} <= taken
     assert {name for name, _ in calls["gimp"]} == set(classes["Gimp"])
     assert {name for name, _ in calls["pdb"]} == set(classes["PDB"])
+
+
+def test_its_choices_are_those_of_the_options():
+    """It can import nothing of them, so it says them again."""
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    said = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+    for table, kind in (("METHODS", Engine), ("QUALITIES", Quality), ("DEVICES", Device)):
+        assert {name for name, _ in ast.literal_eval(said[table])} == {member.value for member in kind}
+    parameters = {ast.literal_eval(each.elts[1]): each.elts[3:] for each in said["PARAMETERS"].elts}
+    assert [ast.literal_eval(value) for value in parameters["step"]] == [DEFAULT_STEP, (1, LARGEST_STEP, 1)]
 
 
 def arguments_of(procedure):
