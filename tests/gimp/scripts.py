@@ -13,15 +13,15 @@ def save(image, path):
     assert Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(path), None)
 
 
-def recolor(image, drawables, mode=Gimp.RunMode.NONINTERACTIVE, name="python-fu-hair-recolor", **wishes):
+def recolor(image, drawables, mode=Gimp.RunMode.NONINTERACTIVE, name="python-fu-hair-recolor", **settings):
     """Call one of the product's procedures; returns (status as a word, message)."""
     procedure = Gimp.get_pdb().lookup_procedure(name)
     config = procedure.create_config()
     config.set_property("run-mode", mode)
     config.set_property("image", image)
     config.set_core_object_array("drawables", drawables)
-    for wish, value in wishes.items():
-        config.set_property(wish.replace("_", "-"), value)
+    for setting, value in settings.items():
+        config.set_property(setting.replace("_", "-"), value)
     result = procedure.run(config)
     return result.index(0).value_nick, Gimp.get_pdb().get_last_error()
 

@@ -33,9 +33,9 @@ ARTIFACTS = harness.REPOSITORY / "artifacts"
 CALLS = (
     SHARED
     + """
-def case(name, image, drawables, name_="python-fu-hair-recolor", **wishes):
+def case(name, image, drawables, name_="python-fu-hair-recolor", **settings):
     before = describe(image)
-    status, message = recolor(image, drawables, name=name_, **wishes)
+    status, message = recolor(image, drawables, name=name_, **settings)
     RESULT[name] = {"status": status, "message": message, "before": before, "after": describe(image)}
     return image.get_layers()[0]
 

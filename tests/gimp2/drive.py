@@ -56,11 +56,11 @@ def do(name, case):
     with open(os.path.join(os.path.dirname(plugin), "settings.json"), "w") as file:  # what the plug-in finds
         json.dump(case["settings"], file)
     before, gimp.messages[:], gimp.pulses[:] = list(siblings), [], []
-    wishes = [text(wish) for wish in case["wishes"]]
+    choices = [text(choice) for choice in case["choices"]]
     target = source.mask if case.get("mask active") else source
     said = {"error": None}
     try:
-        run("python_fu_hair_recolor", (gimpfu.RUN_NONINTERACTIVE, image, target) + tuple(wishes))
+        run("python_fu_hair_recolor", (gimpfu.RUN_NONINTERACTIVE, image, target) + tuple(choices))
     except gimpfu.CancelError as error:
         said["error"] = str(error)
     new = [layer for layer in siblings if layer not in before]

@@ -117,12 +117,12 @@ def test_gimp_has_every_procedure_that_is_called_with_those_arguments():
 
 
 def case(**changes):
-    wishes = {"shade": "blue", "color": COLOR, "photo": "", "tips": 0, "strength": 1.0, "method": 0, "step": 2}
-    wishes |= {"quality": 0, "model": 0, "device": 1, "force": 0}
-    wishes |= {name: changes.pop(name) for name in wishes if name in changes}
-    wishes["shade"] = NAMES.index(wishes["shade"]) if wishes["shade"] in NAMES else wishes["shade"]
+    choices = {"shade": "blue", "color": COLOR, "photo": "", "tips": 0, "strength": 1.0, "method": 0, "step": 2}
+    choices |= {"quality": 0, "model": 0, "device": 1, "force": 0}
+    choices |= {name: changes.pop(name) for name in choices if name in changes}
+    choices["shade"] = NAMES.index(choices["shade"]) if choices["shade"] in NAMES else choices["shade"]
     usual = {"width": 512, "height": 512, "bpp": 3, "pixels": "rgb.raw", "settings": SETTINGS}
-    return usual | changes | {"wishes": [*wishes.values()]}
+    return usual | changes | {"choices": [*choices.values()]}
 
 
 @pytest.fixture(scope="module")
