@@ -61,7 +61,7 @@ class FoldedConv(nn.Module):
         if self.pad:
             x = F.pad(x, self.pad)
         conv = self.conv
-        if conv.groups > 1 and torch.is_grad_enabled():
+        if conv.groups > 1 and torch.is_grad_enabled() and not x.is_cuda:
             x = DepthwiseConv.apply(x, conv.weight, conv.bias, conv.stride[0], conv.padding[0])
         else:
             x = conv(x)
@@ -221,15 +221,15 @@ DECODERS = {
 
 
 class HairNet(nn.Module):
-    """RGB in -1…1, (N, 3, H, W) -> hair logits (N, 1, H, W); H and W multiples of 32."""
+    """RGB in -1…1, (N, 3, H, W) -> logits (N, classes, H, W), hair first; H and W multiples of 32."""
 
-    def __init__(self, encoder: str = "mobilenetv2", decoder: str = "unet", context: int = 192):
+    def __init__(self, encoder: str = "mobilenetv2", decoder: str = "unet", context: int = 192, classes: int = 1):
         super().__init__()
         self.encoder = Encoder(ENCODERS[encoder])
         *skips, top = self.encoder.skip_channels
         self.context = nn.Sequential(*conv_norm_relu(2 * top, context, 1))
         self.decoder = DECODERS[decoder](context, tuple(skips[::-1]))
-        self.head = nn.Conv2d(self.decoder.outputs, 1, 3, padding=1)
+        self.head = nn.Conv2d(self.decoder.outputs, classes, 3, padding=1)
 
     def forward(self, x):
         *skips, x = self.encoder(x)

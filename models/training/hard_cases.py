@@ -1,0 +1,151 @@
+"""Pictures made hard on purpose: hats on other heads, fur and wicker around them, hair that fills the frame.
+
+Images are (h, w, 3) uint8 RGB, labels (h, w, 2) uint8 as in labels_by_class.py.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .data import cut_out, render_texture
+from .labels_by_class import CLOTHES, HEADWEAR, REST, label_alpha
+from .rendered import draw_cloth, draw_fur
+
+
+def certain(labels: np.ndarray, bit: int) -> np.ndarray:
+    """(h, w) float32, 1 where a pixel is certainly of that class."""
+    return ((labels[..., 1] == bit) & (labels[..., 0] < 128)).astype(np.float32)
+
+
+def person_of(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The person's alpha, (h, w) float32, 0…1: by the labels where they tell the background, else by GrabCut."""
+    background = certain(labels, REST)
+    if background.any():
+        return 1 - cv2.GaussianBlur(background, (0, 0), 0.7)
+    return cut_out(image, labels[..., 0])
+
+
+def blend(image, labels, over, over_labels, alpha):
+    """`over` before `image` by its alpha (h, w), 0…1; labels follow the nearer one, shares of hair are mixed."""
+    mixed = image + alpha[..., None] * (over.astype(np.float32) - image)
+    hair = labels[..., 0] + alpha * (over_labels[..., 0].astype(np.float32) - labels[..., 0])
+    others = np.where(alpha >= 0.5, over_labels[..., 1], labels[..., 1])
+    return mixed.astype(np.uint8), np.stack([np.round(hair).astype(np.uint8), others], axis=2)
+
+
+def before_background(image, labels, alpha, background, background_labels, rng: np.random.Generator):
+    """The person of `alpha` before a random piece of another picture that shows no hair."""
+    height, width = labels.shape[:2]
+    side = rng.uniform(0.5, 1, 2) * background.shape[:2]
+    top, left = (rng.uniform(0, 1, 2) * (np.array(background.shape[:2]) - side)).astype(int)
+    piece = np.s_[top : top + int(side[0]), left : left + int(side[1])]
+    behind = cv2.resize(background[piece], (width, height), interpolation=cv2.INTER_LINEAR)
+    behind_labels = cv2.resize(background_labels[piece], (width, height), interpolation=cv2.INTER_NEAREST)
+    return blend(behind, behind_labels, image, labels, alpha)
+
+
+def put_on_hat(image, labels, hat_image, hat_labels, rng: np.random.Generator):
+    """The headwear of one portrait on the head of another; both are aligned by their faces, as CelebA's are.
+
+    What was above the hat comes along, so that the hair of the new wearer does not stand out above it.
+    """
+    height, width = labels.shape[:2]
+    scale, shift = rng.uniform(0.94, 1.12), rng.normal(0, 0.012, 2) * width
+    center = np.array([width / 2, height / 2])
+    move = np.hstack([scale * np.eye(2), (center - scale * center + shift)[:, None]])
+    if hat_labels.shape != labels.shape:
+        ratio = np.array([width, height]) / hat_labels.shape[1::-1]
+        move[:, :2] *= ratio
+    if rng.random() < 0.5:  # mirrored
+        hat_image, hat_labels = hat_image[:, ::-1], hat_labels[:, ::-1]
+    warped = cv2.warpAffine(hat_image, move, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    warped_labels = cv2.warpAffine(hat_labels, move, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    hat = certain(warped_labels, HEADWEAR)
+    rows = np.flatnonzero(hat.any(1))
+    if not rows.size:
+        return image, labels
+    below = np.where(hat.any(0), hat.argmax(0), 0)  # first row of the hat in each column
+    above = (np.arange(height)[:, None] < below[None]) & (warped_labels[..., 0] < 128)
+    alpha = cv2.GaussianBlur(np.maximum(hat, above).astype(np.float32), (0, 0), 0.8)
+    tint = np.clip(warped * np.exp(rng.normal(0, 0.15, 3)) * rng.uniform(0.6, 1.3), 0, 255)
+    return blend(image, labels, np.where(hat[..., None] > 0, tint, warped), warped_labels, alpha)
+
+
+def retexture(image, labels, bit: int, texture: np.ndarray, rng: np.random.Generator):
+    """What is of one class gets another surface, lit as before: fur collars, knitted hats, patterned cloth."""
+    where = certain(labels, bit)
+    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+    if rows.size < 8 or columns.size < 8:
+        return image, labels
+    here = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = where[here].shape
+    side = min(texture.shape[:2])
+    size = int(side * rng.uniform(0.4, 1))
+    top, left = (int(rng.integers(0, length - size + 1)) for length in texture.shape[:2])
+    long_side = max(height, width)
+    piece = cv2.resize(texture[top : top + size, left : left + size], (long_side, long_side), interpolation=cv2.INTER_AREA)
+    piece = piece[:height, :width].astype(np.float32)
+    gray = cv2.GaussianBlur(image[here].astype(np.float32).mean(2), (0, 0), max(1.0, long_side / 40))
+    light = gray / max(float(gray[where[here] > 0].mean()), 1.0)
+    piece = np.clip(piece * np.clip(light, 0.4, 1.6)[..., None], 0, 255)
+    alpha = cv2.GaussianBlur(where[here], (0, 0), 0.8) * rng.uniform(0.85, 1)
+    changed = image.copy()
+    changed[here] = image[here] + alpha[..., None] * (piece - image[here])
+    return changed, labels
+
+
+def draw_material(rng: np.random.Generator, size: int = 256) -> np.ndarray:
+    """Fur, cloth or another surface drawn by program, (size, size, 3) uint8."""
+    kind = rng.random()
+    drawn = draw_fur(size, rng) if kind < 0.45 else draw_cloth(size, rng) if kind < 0.8 else render_texture(size, rng)
+    return np.clip(drawn, 0, 255).astype(np.uint8)
+
+
+def crowd(people, background: np.ndarray, background_labels: np.ndarray, side: int, rng: np.random.Generator):
+    """Several people, small, in one picture of (side, side); people: (image, labels, alpha) each.
+
+    The largest stand in front. Small heads in large photos are rare in the data sets.
+    """
+    image = cv2.resize(background, (side, side), interpolation=cv2.INTER_LINEAR)
+    labels = cv2.resize(background_labels, (side, side), interpolation=cv2.INTER_NEAREST)
+    sizes = np.sort(side * np.exp(rng.uniform(np.log(0.08), np.log(0.6), len(people))))
+    for size, (person, person_labels, alpha) in zip(sizes, people):
+        scale = size / max(alpha.shape)
+        shape = (max(8, round(alpha.shape[1] * scale)), max(8, round(alpha.shape[0] * scale)))
+        person = cv2.resize(person, shape, interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(alpha, shape, interpolation=cv2.INTER_AREA)
+        hair = cv2.resize(person_labels[..., 0], shape, interpolation=cv2.INTER_AREA)
+        others = cv2.resize(person_labels[..., 1], shape, interpolation=cv2.INTER_NEAREST)
+        if rng.random() < 0.2:  # a picture on a wall, a page of a magazine
+            alpha[:] = 1
+        left, top = (int(rng.integers(0, side - length + 1)) for length in shape)
+        here = np.s_[top : top + shape[1], left : left + shape[0]]
+        image[here], labels[here] = blend(image[here], labels[here], person, np.stack([hair, others], axis=2), alpha)
+    return image, labels
+
+
+def collage(first, second, rng: np.random.Generator):
+    """Cover a side or a corner of one sample with a piece of another (Yun et al. 2019, "CutMix")."""
+    (image, labels), (other_image, other_labels) = first, second
+    size = labels.shape[0]
+    width, height = (int(size * rng.uniform(0.25, 0.6)) for _ in range(2))
+    if rng.random() < 0.6:
+        height = size
+    top = 0 if rng.random() < 0.5 else size - height
+    left = 0 if rng.random() < 0.5 else size - width
+    piece = np.s_[top : top + height, left : left + width]
+    image, labels = image.copy(), labels.copy()
+    image[piece], labels[piece] = other_image[piece], other_labels[piece]
+    return image, labels
+
+
+def surface(rng: np.random.Generator, size: int = 256):
+    """A drawn picture without people, and its labels."""
+    image = draw_material(rng, size)
+    return image, label_alpha(np.zeros((size, size), np.uint8), REST)
+
+
+__all__ = [
+    "CLOTHES", "before_background", "collage", "crowd", "draw_material", "person_of", "put_on_hat", "retexture", "surface",
+]  # fmt: skip
