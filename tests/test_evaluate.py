@@ -89,6 +89,10 @@ def test_a_folder_from_end_to_end(folders, tmp_path):
     assert result["photos"][0]["iou"] == 1 and result["photos"][1]["iou"] == pytest.approx(10 / 30)
     assert result["mean"]["iou"] == pytest.approx((1 + 1 / 3) / 2)
     assert result["mean_false_share"] == pytest.approx(2 / 3)
+    assert result["median_iou"] == pytest.approx(2 / 3) and result["low_iou_share"] == 0.5
+    # 400 pixels are found in each of three photos; two have 400 of hair, of which 400 and 200 are among those.
+    assert result["pooled_iou"] == pytest.approx(600 / (1200 + 800 - 600))
+    assert result["pooled_f1"] == pytest.approx(2 * 600 / (1200 + 800))
     assert json.loads(json.dumps(result)) == result
     assert "iou" in evaluate.format_table(result) and "66.667 %" in evaluate.format_table(result)
     evaluate.plot_curve(result, tmp_path / "pr.png")
@@ -162,6 +166,7 @@ def test_figures_without_any_hair_or_any_photo(folders, tmp_path):
         evaluate.evaluate([], lambda photo: None),
     ):
         assert result["mean"]["iou"] is None and result["pooled_average_precision"] is None
+        assert result["median_iou"] is result["low_iou_share"] is result["pooled_iou"] is result["pooled_f1"] is None
         assert json.loads(json.dumps(result, allow_nan=False)) == result
         assert evaluate.format_table(result).startswith("0 photos with hair")
         with pytest.raises(PhotoError, match="none of the masks has hair"):

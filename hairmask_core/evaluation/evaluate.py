@@ -31,6 +31,9 @@ from .metrics import (
 # Endings of the files that count as photos and masks.
 ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif")
 
+# IoU below which a photo counts as one that went wrong.
+LOW_IOU = 0.7
+
 # The metrics whose mean over the photos is reported.
 MEANS = ("iou", "f1", "pixel_accuracy", "mean_pixel_accuracy", "dice", "average_precision", "boundary_f_score")
 
@@ -87,14 +90,16 @@ def evaluate(
 
     predict: Photo (H, W) -> hair probability (H, W) float32, 0…1. Only its time is taken, not decoding.
     advance: called after each photo.
-    Returns a dict that JSON can hold: "photos" (one record each), "mean" over the photos whose mask has
-    hair, "pooled_average_precision" and "curve" over all their pixels, the photos with an empty mask
-    apart ("empty_photos", "mean_false_share": their share of pixels at or above 0.5), and the speed.
+    Returns a dict that JSON can hold: "photos" (one record each); over the photos whose mask has hair "mean",
+    "median_iou", "low_iou_share" (of the photos with an IoU below LOW_IOU), "pooled_average_precision" and "curve"
+    (over all their pixels); "pooled_iou" and "pooled_f1" of all pixels of all photos, as papers report them; the photos
+    with an empty mask apart ("empty_photos", "mean_false_share": their share of pixels at or above 0.5); and the speed.
 
     Raises PhotoError if a photo or a mask cannot be read, or if their sizes differ; ValueError if `predict` gives
     anything but a probability map of the photo's size.
     """
     records, pooled = [], np.zeros((2, BINS), np.int64)
+    overlap, found_pixels, true_pixels = 0, 0, 0
     for image, mask in pairs:
         photo = read_photo(image)
         truth = read_mask(mask)
@@ -108,6 +113,9 @@ def evaluate(
         record = {"name": image.name, "seconds": time.perf_counter() - began}
         check_probability(p, truth)
         found = p >= THRESHOLD
+        overlap += int(np.count_nonzero(found & truth))
+        found_pixels += int(np.count_nonzero(found))
+        true_pixels += int(np.count_nonzero(truth))
         if truth.any():
             histogram = score_histogram(p, truth)
             pooled += histogram
@@ -126,11 +134,16 @@ def evaluate(
         advance()
     with_hair = [record for record in records if "iou" in record]
     empty = [record["false_share"] for record in records if "false_share" in record]
+    scores = [record["iou"] for record in with_hair]
     seconds = float(np.mean([record["seconds"] for record in records])) if records else None
     precision, recall = precision_recall(pooled)
     return {
         "photos": records,
         "mean": {key: float(np.mean([r[key] for r in with_hair])) if with_hair else None for key in MEANS},
+        "median_iou": float(np.median(scores)) if with_hair else None,
+        "low_iou_share": float(np.mean(np.array(scores) < LOW_IOU)) if with_hair else None,
+        "pooled_iou": overlap / (found_pixels + true_pixels - overlap) if with_hair else None,
+        "pooled_f1": 2 * overlap / (found_pixels + true_pixels) if with_hair else None,
         "pooled_average_precision": average_precision(pooled) if with_hair else None,
         "curve": {
             "precision": precision.tolist(),
@@ -150,6 +163,10 @@ def format_table(result: dict) -> str:
     lines = [f"{result['photos_with_hair']} photos with hair, {result['empty_photos']} without"]
     if result["photos_with_hair"]:
         lines += [f"  {key.replace('_', ' '):<26}{result['mean'][key]:.4f}" for key in MEANS]
+        lines.append(f"  {'median iou':<26}{result['median_iou']:.4f}")
+        lines.append(f"  {f'photos with iou < {LOW_IOU}':<26}{100 * result['low_iou_share']:.1f} %")
+        lines.append(f"  {'iou over all pixels':<26}{result['pooled_iou']:.4f}")
+        lines.append(f"  {'f1 over all pixels':<26}{result['pooled_f1']:.4f}")
         lines.append(f"  {'AP over all pixels':<26}{result['pooled_average_precision']:.4f}")
     if result["empty_photos"]:
         lines.append(f"  {'false hair where none is':<26}{100 * result['mean_false_share']:.3f} % of pixels")
