@@ -1,6 +1,6 @@
 """Pictures of hair whose alpha is known exactly: strands drawn over photos and textures.
 
-    python benchmarks/rendered_hair.py --out FOLDER [--limit N]
+    python -m synthetic.strands --out FOLDER [--limit N]
 
 Thousands of strands of varying width, curl, color and transparency are drawn at SUPERSAMPLING times the picture's
 size, laid over each other from the back to the front, and averaged down; so is their alpha, which makes it exact to
@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 import skimage.data
 
+from .canvas import FIXED_POINT, fixed
+
 SUPERSAMPLING = 4
 TILE = 512  # pixels of the picture drawn at a time
-FIXED_POINT = 4  # bits after the point in coordinates handed to OpenCV
 POINTS = 48  # of a strand's path
 DEPTHS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 1.0))  # layers, from the back to the front
 SIZES = ((16, 1.0), (8, 3.0), (4, 6.0), (3, 12.0), (2, 24.0))  # how many pictures, megapixels
@@ -227,10 +228,6 @@ def draw_strand(layer: np.ndarray, cover: np.ndarray, path: np.ndarray, width: f
         # The color is drawn wider and hard-edged, so that it never fades where the coverage does.
         cv2.polylines(layer, piece, False, tuple(map(float, colors[part])), thick + 2, cv2.LINE_8, FIXED_POINT)
         cv2.polylines(cover, piece, False, 255, thick, cv2.LINE_AA, FIXED_POINT)
-
-
-def fixed(points: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(points * (1 << FIXED_POINT)), -(2**20), 2**20).astype(np.int32)
 
 
 def main() -> None:

@@ -12,102 +12,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .data import render_texture
+from .canvas import Canvas, blobs, ellipse
+from .surfaces import NATURAL, draw_background, draw_cloth, render_surface
 
 SKINS = ((244, 210, 188), (232, 186, 158), (214, 160, 126), (180, 124, 90), (134, 88, 62), (92, 58, 42), (62, 40, 32))
-NATURAL = (
-    (18, 15, 14), (34, 26, 22), (58, 40, 30), (88, 60, 40), (120, 84, 54), (156, 116, 74), (196, 160, 108),
-    (222, 194, 150), (140, 66, 34), (168, 84, 40), (128, 124, 120), (200, 198, 196), (92, 90, 90),
-)  # fmt: skip
 DYED = ((40, 80, 180), (220, 90, 160), (60, 150, 90), (130, 60, 160), (200, 30, 40), (60, 180, 190), (240, 140, 60))
-FIXED_POINT = 4  # bits after the point in coordinates handed to OpenCV
-
-
-@dataclass
-class Canvas:
-    """image: (h, w, 3) float32 RGB, 0…255. mask: (h, w) float32 hair alpha, 0…1. Both are painted in place."""
-
-    image: np.ndarray
-    mask: np.ndarray
-
-    def fill(self, alpha: np.ndarray, color, hair: bool = False) -> None:
-        """Cover with a color or a picture; alpha: (h, w) float32, 0…1."""
-        self.image += alpha[..., None] * (np.asarray(color, np.float32) - self.image)
-        self.mask += alpha * (float(hair) - self.mask)
-
-    def polygon(self, points: np.ndarray) -> np.ndarray:
-        """Alpha of a closed shape; points: (n, 2) x, y in pixels."""
-        alpha = np.zeros(self.mask.shape, np.uint8)
-        cv2.fillPoly(alpha, [fixed(points)], 255, cv2.LINE_AA, FIXED_POINT)
-        return alpha.astype(np.float32) / 255
-
-    def strokes(self, paths: np.ndarray, colors: np.ndarray, width: int, hair: bool = True) -> None:
-        """Antialiased lines; paths: (n, k, 2) x, y in pixels. colors: (n, s, 3), one for each of s equal parts."""
-        parts = colors.shape[1]
-        cuts = np.linspace(0, paths.shape[1] - 1, parts + 1).astype(int)
-        points, shade = fixed(paths), [[tuple(map(float, c)) for c in strand] for strand in colors]
-        for path, strand in zip(points, shade):
-            for part in range(parts):
-                piece = [path[cuts[part] : cuts[part + 1] + 1]]
-                cv2.polylines(self.image, piece, False, strand[part], width, cv2.LINE_AA, FIXED_POINT)
-            cv2.polylines(self.mask, [path], False, float(hair), width, cv2.LINE_AA, FIXED_POINT)
-
-
-def fixed(points: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(points * (1 << FIXED_POINT)), -(2**20), 2**20).astype(np.int32)
-
-
-def ellipse(center, radii, start: float = 0, end: float = 360, count: int = 60) -> np.ndarray:
-    """Points (count, 2) on an ellipse; angles in degrees, clockwise from the right."""
-    angle = np.deg2rad(np.linspace(start, end, count))
-    return np.stack([center[0] + radii[0] * np.cos(angle), center[1] + radii[1] * np.sin(angle)], axis=1)
-
-
-def blobs(size: int, cell: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise, (size, size) float32 around 0 with spread 1; cell: pixels between independent values."""
-    coarse = rng.normal(0, 1, (max(2, int(size / cell) + 2),) * 2).astype(np.float32)
-    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-
-
-# Scenery
-
-
-def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Walls, gardens, streets and studio paper; (size, size, 3) float32, 0…255."""
-    kind = rng.choice(["texture", "paper", "shapes", "foliage"], p=[0.35, 0.2, 0.25, 0.2])
-    if kind == "texture":
-        image = render_texture(size, rng).astype(np.float32)
-    elif kind == "paper":
-        image = rng.uniform(20, 245, 3) + 14 * blobs(size, size / 2, rng)[..., None]
-    else:
-        image = np.full((size, size, 3), rng.uniform(20, 230, 3), np.float32)
-        green = np.array([70, 110, 50]) * rng.uniform(0.5, 1.6)
-        for _ in range(rng.integers(8, 60) if kind == "shapes" else 250):
-            center, radii = rng.uniform(0, size, 2), size * rng.uniform(0.01, 0.2, 2)
-            if kind == "foliage":
-                shape, color = (
-                    ellipse(center, radii * 0.35, count=9),
-                    green * rng.uniform(0.3, 1.7) + rng.normal(0, 12, 3),
-                )
-            else:
-                shape = center + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * radii
-                color = rng.uniform(10, 250, 3) * 0.5 + rng.uniform(20, 200) * 0.5
-            cv2.fillPoly(image, [fixed(shape)], tuple(map(float, np.clip(color, 0, 255))), cv2.LINE_AA, FIXED_POINT)
-    image = np.ascontiguousarray(np.clip(image, 0, 255), np.float32)
-    return cv2.GaussianBlur(image, (0, 0), size * rng.choice([0.001, 0.004, 0.012, 0.03]) + 0.1)
-
-
-def draw_cloth(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Woven, knitted, striped or plain, with folds; (size, size, 3) float32, 0…255."""
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    color = rng.uniform(10, 240, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(8, 235))
-    value = 1 + 0.14 * blobs(size, size / rng.uniform(3, 9), rng)
-    angle, period = rng.uniform(0, np.pi), rng.uniform(2.5, 16)
-    if rng.random() < 0.5:
-        value += rng.uniform(0.05, 0.3) * np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)
-    if rng.random() < 0.3:
-        value += rng.uniform(0.05, 0.2) * np.sin(2 * np.pi * (x * np.sin(angle) - y * np.cos(angle)) / period)
-    return np.clip(color * value[..., None], 0, 255).astype(np.float32)
 
 
 # Hair
@@ -436,32 +345,6 @@ def draw_bun(canvas: Canvas, head: Head, style: Style, rng: np.random.Generator)
     out = size * np.sqrt(rng.uniform(0.05, 1.1, (count, 1)))
     paths = head.at(center + np.stack([out * np.cos(turn), 0.9 * out * np.sin(turn)], axis=2))
     canvas.strokes(paths, strand_colors(paths, head, style, 3, rng), 1)
-
-
-def draw_fur(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Fur, grass, hay or fringes: strands without a person, (size, size, 3) float32, 0…255."""
-    image = np.full((size, size, 3), rng.uniform(10, 120, 3), np.float32)
-    canvas = Canvas(image, np.zeros((size, size), np.float32))
-    count, length = int(600 * 10 ** rng.uniform(0, 1.25)), size * rng.uniform(0.04, 0.3)
-    root = rng.uniform(-0.1, 1.1, (count, 2)) * size
-    angle = rng.uniform(0, 2 * np.pi) + rng.choice([0.1, 0.3, 0.6, 3]) * rng.normal(size=(count, 1)) * np.linspace(
-        1, 1.5, 8
-    )
-    step = length / 7 * np.stack([np.cos(angle), np.sin(angle)], axis=2)
-    palettes = (NATURAL, ((110, 140, 60), (190, 165, 100), (90, 110, 50)), rng.uniform(30, 230, (1, 3)))
-    palette = palettes[rng.choice(3, p=[0.6, 0.2, 0.2])]
-    color = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.6, 1.4)
-    image[:] = color * rng.uniform(0.3, 0.7) if rng.random() < 0.7 else image[0, 0]
-    colors = np.clip(color * rng.uniform(0.4, 1.3, (count, 1, 1)), 0, 255)
-    order = np.argsort(root[:, 1])
-    canvas.strokes((root[:, None] + np.cumsum(step, axis=1))[order], colors[order], int(rng.integers(1, 4)), hair=False)
-    return canvas.image
-
-
-def render_surface(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A surface or scenery that holds no hair, (size, size, 3) uint8 RGB, and its empty mask."""
-    image = draw_fur(size, rng) if rng.random() < 0.7 else draw_background(size, rng)
-    return np.clip(image, 0, 255).astype(np.uint8), np.zeros((size, size), np.uint8)
 
 
 def render_person(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
