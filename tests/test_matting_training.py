@@ -1,5 +1,6 @@
 """What the matting network learns from, and that it learns."""
 
+import dataclasses
 import json
 
 import cv2
@@ -11,13 +12,22 @@ import torch
 from hairmask_core.inference.cards import read_card
 from hairmask_core.inference.session import open_session
 from hairmask_core.matting.matting_network import MATTING_FEATURES, MATTING_TILE, matting_features
-from models.training import matting
-from models.training.pieces import FACTORS, GUIDE_SIDE, draw_piece
+from models.training import matting, trainer
+from models.training.matting_network import MattingNet, apply_linear
+from models.training.matting_samples import FACTORS, GUIDE_SIDE, draw_matting_sample, read_matting_samples
+from models.training.trainer import Phase, Samples
 
 
 @pytest.fixture(scope="module")
-def pieces():
-    return [draw_piece(seed) for seed in (0, 3)]
+def hair():
+    return [draw_matting_sample(seed) for seed in (0, 3)]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    """Samples are made in this process, and no curves are drawn."""
+    monkeypatch.setattr(trainer, "WORKERS", 0)
+    monkeypatch.setattr(trainer, "plot", lambda *of: None)
 
 
 @pytest.fixture(scope="module")
@@ -33,24 +43,30 @@ def data(tmp_path_factory, astronaut):
     return root
 
 
-def test_pieces_are_the_same_every_time_and_fit_their_picture(pieces):
-    again = draw_piece(3)
-    for name, value in vars(pieces[1]).items():
+def test_rendered_samples_are_the_same_every_time_and_fit_their_picture(hair, tmp_path):
+    np.savez(tmp_path / "00003.npz", **vars(draw_matting_sample(3)))
+    (again,) = read_matting_samples(tmp_path)
+    for name, value in vars(hair[1]).items():
         np.testing.assert_array_equal(getattr(again, name), value)
-    for piece in pieces:
-        assert len(piece.alpha) in {round(GUIDE_SIDE * factor) for factor in FACTORS}
-        assert piece.color.shape == (*piece.alpha.shape, 3)
-        assert (piece.color.astype(int) <= piece.alpha[..., None].astype(int) + 1).all()  # times alpha
-        # The piece lies where the alpha of the whole picture says the same, blurred.
-        there = matting.cut_map(piece.small, piece.place, 24)
-        here = cv2.resize(piece.alpha, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
+    for one in hair:
+        assert len(one.alpha) in {round(GUIDE_SIDE * factor) for factor in FACTORS}
+        assert one.color.shape == (*one.alpha.shape, 3)
+        assert (one.color.astype(int) <= one.alpha[..., None].astype(int) + 1).all()  # times alpha
+        # It lies where the alpha of the whole picture says the same, blurred.
+        there = matting.cut_map(one.small, one.place, 24)
+        here = cv2.resize(one.alpha, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
         assert np.corrcoef(there.ravel(), here.ravel())[0, 1] > 0.75
 
 
-def test_a_sample_is_the_piece_over_the_background(pieces):
+def test_without_samples_the_command_that_makes_them_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"models\.training\.matting_samples"):
+        read_matting_samples(tmp_path)
+
+
+def test_a_sample_is_the_hair_over_the_background(hair):
     rng = np.random.default_rng(2)
-    rgb, guide, p, alpha = matting.compose(pieces[0], np.full((300, 300, 3), 128, np.uint8), rng)
-    side = len(pieces[0].alpha)
+    rgb, guide, p, alpha = matting.compose(hair[0], np.full((300, 300, 3), 128, np.uint8), rng)
+    side = len(hair[0].alpha)
     assert rgb.shape == (side, side, 3) and alpha.shape == (side, side) and rgb.dtype == np.float32
     assert guide.shape == (GUIDE_SIDE, GUIDE_SIDE, 3) and p.shape == (GUIDE_SIDE, GUIDE_SIDE)
     assert 0 <= rgb.min() and rgb.max() <= 1 and 0 <= p.min() and p.max() <= 1
@@ -74,25 +90,41 @@ def test_colors_nearby_tell_hair_from_the_rest():
         assert np.isfinite(matting_features(guide[:3, :5], np.full((3, 5), value, np.float32))).all()
 
 
-def test_the_network_starts_from_the_guess_and_learns(pieces, data, tmp_path, monkeypatch):
-    for name, value in {"BATCH": 2, "BACKGROUNDS": {"things": 1}, "REAL": {"figaro1k": 1}}.items():
+def test_a_batch_is_of_one_size_and_real_or_rendered_throughout(hair, data, monkeypatch):
+    monkeypatch.setattr(matting, "REAL", {"figaro1k": 1})
+    monkeypatch.setattr(matting, "BACKGROUNDS", {"things": 1})
+    samples = Samples(matting.Compositions(hair, matting.read_backgrounds(data), matting.read_real(data), 3), 1)
+    kinds = set()
+    for batch in range(8):
+        members = [samples[number] for number in range(3 * batch, 3 * batch + 3)]
+        assert len({(rgb.shape, bool(is_real)) for _, rgb, _, is_real in members}) == 1
+        kinds.add((members[0][1].shape[1], bool(members[0][3])))
+        for x, rgb, alpha, _ in members:
+            assert x.shape == (MATTING_FEATURES, GUIDE_SIDE, GUIDE_SIDE) and rgb.shape[1:] == alpha.shape[1:]
+    assert len(kinds) > 1 and {is_real for _, is_real in kinds} == {False, True}
+    for part, again in zip(samples[4], samples[4], strict=True):
+        torch.testing.assert_close(part, again, rtol=0, atol=0)
+
+
+def test_the_network_starts_from_the_guess_and_learns(hair, data, tmp_path, monkeypatch):
+    for name, value in {"BACKGROUNDS": {"things": 1}, "REAL": {"figaro1k": 1}}.items():
         monkeypatch.setattr(matting, name, value)
-    path = matting.train(data, pieces, tmp_path, 2)
-    begun = path.read_bytes()
-    assert matting.train(data, pieces, tmp_path, 2) == path and path.read_bytes() == begun  # done is done
-    matting.train(data, pieces, tmp_path, 3)
+    plan = dataclasses.replace(matting.PLAN, phases=(Phase(GUIDE_SIDE, 2, 3),), warm_up=1)
+    path = matting.run(data, hair, tmp_path, plan=plan)
     saved = torch.load(path, weights_only=True)
     assert saved["step"] == 3
 
-    network = matting.MattingNet()
+    network = MattingNet()
     x = torch.rand(1, MATTING_FEATURES, MATTING_TILE, MATTING_TILE)
     rgb = x[:, :3]
-    untrained = matting.apply_linear(network(x), rgb)
+    with torch.no_grad():
+        untrained = apply_linear(network(x), rgb)
     torch.testing.assert_close(untrained, ((x[:, 3:4] + x[:, 4:5]) / 2).clamp(0.01, 0.99), atol=1e-4, rtol=0)
-    network.load_state_dict(saved["average"])
-    assert (matting.apply_linear(network(x), rgb) - untrained).abs().max() > 1e-4
+    network = trainer.read_average(network, path)
+    with torch.no_grad():
+        assert (apply_linear(network(x), rgb) - untrained).abs().max() > 1e-4
 
-    matting.write_model(network, 3, len(pieces), tmp_path)
+    matting.export(network, len(hair), tmp_path, plan)
     card = read_card(tmp_path / f"{matting.NAME}.json")
     assert card.task == "matting" and json.loads((tmp_path / f"{matting.NAME}.json").read_text())["parameters"] > 3e5
     session = open_session(card, "cpu")
@@ -102,16 +134,17 @@ def test_the_network_starts_from_the_guess_and_learns(pieces, data, tmp_path, mo
 
     for name, weights in matting.read_weights(card.path).items():  # what --start goes on from
         torch.testing.assert_close(weights, saved["average"][name], atol=1e-3, rtol=2e-3)
-    matting.train(data, pieces, tmp_path / "further", 1, 1e-9, card.path)
-    further = torch.load(tmp_path / "further" / path.name, weights_only=True)["network"]
+    monkeypatch.setattr(matting, "TRAINING_DATA", ["figaro1k", "things", *matting.TRAINING_DATA])
+    slow = dataclasses.replace(plan, phases=(Phase(GUIDE_SIDE, 2, 1),), rate=1e-9)
+    further = torch.load(matting.run(data, hair, tmp_path / "further", card.path, slow), weights_only=True)["network"]
     torch.testing.assert_close(further, matting.read_weights(card.path), atol=1e-6, rtol=0)
 
 
-def test_the_loss_is_least_at_the_truth(pieces):
-    soft = torch.from_numpy(pieces[0].alpha.astype(np.float32) / 255)[None, None]
+def test_the_loss_is_least_at_the_truth(hair):
+    soft = torch.from_numpy(hair[0].alpha.astype(np.float32) / 255)[None, None]
     for is_real, alpha in ((False, soft), (True, soft.round())):  # real masks are drawn by hand, without shades
-        assert matting.loss_of(alpha, alpha, is_real).item() < 1e-6
-        assert matting.loss_of(alpha * 0.8, alpha, is_real) > matting.loss_of(alpha * 0.95, alpha, is_real) > 1e-3
+        assert matting.matte_loss(alpha, alpha, is_real).item() < 1e-6
+        assert matting.matte_loss(alpha * 0.8, alpha, is_real) > matting.matte_loss(alpha * 0.95, alpha, is_real) > 1e-3
 
 
 def test_the_wrong_side_of_a_real_mask_costs_more_than_a_soft_outline_on_the_right_one():
@@ -120,13 +153,13 @@ def test_the_wrong_side_of_a_real_mask_costs_more_than_a_soft_outline_on_the_rig
     right, wrong = alpha.clone(), alpha.clone()
     right[..., 30:34] = torch.tensor([0.7, 0.65, 0.35, 0.3])
     wrong[..., 30:34] = torch.tensor([0.35, 0.3, 0.7, 0.65])  # as much hair over the squares that are compared
-    assert matting.loss_of(right, alpha, True) < 0.5 * matting.loss_of(wrong, alpha, True)
+    assert matting.matte_loss(right, alpha, True) < 0.5 * matting.matte_loss(wrong, alpha, True)
 
 
-def test_degraded_maps_are_unsure_in_places():
+def test_coarse_maps_are_unsure_in_places():
     alpha = np.zeros((300, 300), np.uint8)
     alpha[:, 100:] = 255
-    maps = [matting.degrade(alpha, np.random.default_rng(seed)) for seed in range(20)]
+    maps = [matting.coarse_map(alpha, np.random.default_rng(seed)) for seed in range(20)]
     assert all(p.dtype == np.float32 and 0 <= p.min() and p.max() <= 1 for p in maps)
     inside = np.array([p[:, p.shape[1] // 2 :].mean() for p in maps])
     assert (inside > 0.97).sum() >= 4 and (inside < 0.9).sum() >= 2 and inside.min() > 0.5

@@ -1,9 +1,9 @@
-"""The training programs: samples, networks, restarts, export."""
+"""The whole-image networks: architecture, labels that name several classes, start, restart, export, figures."""
 
 import dataclasses
 import json
+import shutil
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,40 +12,56 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind the installed product
-from hairmask_core.inference.cards import choose_card
+from hairmask_core.inference.cards import choose_card, models_folder
 from hairmask_core.inference.session import open_session
 from hairmask_core.segmentation.whole_image import segment
 from models.training import __main__ as program
-from models.training import export, labels, things, train
-from models.training.data import augment, change_background, collage, crowd, cut_out, find_pairs, is_validation
+from models.training import export, trainer, whole_image
+from models.training.datasets import (
+    ANY,
+    CLASSES,
+    CLOTHES,
+    HEADWEAR,
+    LEFT_OUT,
+    PARTS,
+    REST,
+    SKIN,
+    find_samples,
+    part_of,
+)  # fmt: skip
 from models.training.depthwise import DepthwiseConv
-from models.training.measure import figaro_styles, format_tables, measure
+from models.training.measure import Taken, choose_samples, figaro_styles, format_tables, measure
 from models.training.network import DECODERS, ENCODERS, Encoder, HairNet, imagenet_file
-from models.training.recipes import RECIPES, Phase, Recipe
-from models.training.rendered import render_person, render_surface
+from models.training.studies import architectures, label_limits, quantization
+from models.training.trainer import Phase, Samples
+from models.training.whole_image import RECIPES, Recipe, class_loss
+from synthetic.people import render_person
 
-SIDE = 128
-
-
-@pytest.fixture(scope="module")
-def drawn():
-    """A few drawn people: (image, mask) each, all with hair."""
-    people = (render_person(SIDE, np.random.default_rng(seed)) for seed in range(40))
-    return [(image, mask) for image, mask in people if (mask > 127).sum() > 300][:12]
+SIDE = 96
+NAMES = ["background", "skin", "hat", "clothes", "hair"]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory, drawn):
-    """Two data sets of drawn people in folders, as training wants them; stem "3" is for validation."""
+def data(tmp_path_factory):
+    """Drawn people as three data sets, one with classes, and one of empty pictures; each part has photos of all."""
     root = tmp_path_factory.mktemp("data")
-    for name in ("figaro1k", "ccp"):
-        for part in ("images", "masks"):
+    people = (render_person(SIDE, np.random.default_rng(seed)) for seed in range(60))
+    people = [(image, mask) for image, mask in people if (mask > 127).sum() > 250]
+    names = [f"Frame{number:05}" for number in range(1, 200)]
+    parts = {part: [name for name in names if part_of(name) == part] for part in PARTS}
+    stems = [*parts["training"][:3], *parts["report"][:2], *parts["choice"][:2]]
+    for name in ("figaro1k", "celebamask", "ccp", "nohair"):
+        for part in ("images", "masks", "parsing"):
             (root / name / part).mkdir(parents=True)
-        for number, (image, mask) in enumerate(drawn):
-            cv2.imwrite(str(root / name / "images" / f"Frame{number:05}.jpg"), image[..., ::-1])
-            cv2.imwrite(str(root / name / "masks" / f"Frame{number:05}.png"), (mask > 127).astype(np.uint8) * 255)
-    assert any(pair.is_validation for pair in find_pairs(root, ("ccp",)))
+        for stem, (image, mask) in zip(stems, people, strict=False):
+            hair = mask > 127 if name != "nohair" else np.zeros(mask.shape, bool)
+            classes = np.full(mask.shape, 1, np.uint8)
+            classes[:8], classes[12:24], classes[72:], classes[hair] = 0, 2, 3, 4
+            cv2.imwrite(str(root / name / "images" / f"{stem}.jpg"), image[..., ::-1])
+            cv2.imwrite(str(root / name / "masks" / f"{stem}.png"), hair.astype(np.uint8) * 255)
+            if name == "celebamask":
+                cv2.imwrite(str(root / name / "parsing" / f"{stem}.png"), classes)
+    (root / "celebamask" / "classes.json").write_text(json.dumps(NAMES))
     return root
 
 
@@ -53,94 +69,21 @@ TINY = Recipe(
     name="tiny",
     label="Tiny",
     terms="For tests.",
-    sets={"figaro1k": 0.6, "ccp": 0.4},
-    phases=(Phase(64, 2, 3), Phase(96, 2, 3)),
+    sets={"figaro1k": 0.4, "celebamask": 0.3, "hats": 0.1, "nohair": 0.2},
+    plan=dataclasses.replace(whole_image.plan((64, 2, 2), (96, 2, 2)), warm_up=2, log_every=2),
     encoder="lite0",
     start="random",
     long_side=96,
 )
 
 
-# Samples
-
-
-def test_split_follows_the_rule():
-    # CRC-32 modulo 10 of these: 2, 9; 0, 0, 5.
-    assert not is_validation("123456789") and not is_validation("0")
-    assert [is_validation(stem) for stem in ("Frame00053", "Frame00796", "Frame00054")] == [True, True, False]
-
-
-def test_photo_without_a_mask_is_named(tmp_path):
-    (tmp_path / "ccp" / "images").mkdir(parents=True)
-    (tmp_path / "ccp" / "images" / "a.jpg").touch()
-    with pytest.raises(FileNotFoundError, match=r"a\.jpg has no mask"):
-        find_pairs(tmp_path, ("ccp",))
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_samples_are_in_range_and_the_same_for_the_same_seed(drawn, seed):
-    made = [augment(*drawn[seed % len(drawn)], 96, np.random.default_rng(seed)) for _ in range(2)]
-    (image, mask), again = made
-    assert image.shape == (96, 96, 3) and mask.shape == (96, 96) and image.dtype == mask.dtype == np.float32
-    assert -1 <= image.min() and image.max() <= 1 and 0 <= mask.min() and mask.max() <= 1
-    np.testing.assert_array_equal(image, again[0])
-    np.testing.assert_array_equal(mask, again[1])
-
-
-def test_cut_out_keeps_all_hair_and_drops_some_background(drawn):
-    for image, mask in drawn:
-        alpha = cut_out(image, mask)
-        assert alpha.shape == mask.shape and alpha.dtype == np.float32
-        assert alpha[mask > 250].mean() > 0.95
-    assert np.mean([cut_out(*person).mean() for person in drawn]) < 0.9
-
-
-@pytest.mark.parametrize("value", [0, 255])
-def test_cut_out_of_nothing_or_everything_is_the_whole_photo(value):
-    image = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
-    mask = np.full((40, 60), value, np.uint8)
-    if value:
-        assert (cut_out(image, mask) == 1).all()
-
-
-def test_new_background_leaves_the_person(drawn):
-    image, mask = drawn[0]
-    alpha = np.zeros(mask.shape, np.float32)
-    alpha[mask > 127] = 1
-    changed, same = change_background(image, mask, alpha, np.full((50, 70, 3), 9, np.uint8), np.random.default_rng(0))
-    assert same is mask
-    np.testing.assert_array_equal(changed[mask > 127], image[mask > 127])
-    assert (changed[mask <= 127] == 9).all()
-
-
-def test_crowd_holds_several_heads_and_an_exact_mask(drawn):
-    people = [(image, mask, np.ones(mask.shape, np.float32)) for image, mask in drawn[:4]]
-    image, mask = crowd(people, np.zeros((10, 10, 3), np.uint8), 640, np.random.default_rng(5))
-    assert image.shape == (640, 640, 3) and mask.shape == (640, 640)
-    assert (mask[image.sum(2) == 0] == 0).all()  # no hair where only background is
-    assert 0.003 < (mask > 127).mean() < 0.5
-
-
-def test_collage_takes_mask_and_image_from_the_same_place():
-    ones, zeros = np.ones((32, 32, 3), np.float32), np.zeros((32, 32, 3), np.float32)
-    image, mask = collage((ones, ones[..., 0]), (zeros, zeros[..., 0]), np.random.default_rng(3))
-    np.testing.assert_array_equal(image[..., 0], mask)
-    assert 0 < mask.mean() < 1
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_rendered_people_repeat_and_their_masks_are_alphas(seed):
-    image, mask = render_person(SIDE, np.random.default_rng(seed))
-    again = render_person(SIDE, np.random.default_rng(seed))
-    assert image.shape == (SIDE, SIDE, 3) and mask.shape == (SIDE, SIDE) and image.dtype == mask.dtype == np.uint8
-    np.testing.assert_array_equal(image, again[0])
-    np.testing.assert_array_equal(mask, again[1])
-
-
-def test_rendered_sets_hold_what_they_should():
-    shares = [(render_person(SIDE, np.random.default_rng(seed))[1] > 127).mean() for seed in range(60)]
-    assert 0.02 < np.mean(shares) < 0.3 and 3 <= np.sum(np.array(shares) == 0) <= 25
-    assert not any(render_surface(64, np.random.default_rng(seed))[1].any() for seed in range(4))
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    """Samples are made in this process, no curves are drawn, and few and small pictures are looked at."""
+    monkeypatch.setattr(trainer, "WORKERS", 0)
+    monkeypatch.setattr(trainer, "plot", lambda *of: None)
+    monkeypatch.setattr(whole_image, "UNFOLDED_ON", 2)
+    monkeypatch.setattr(export, "IMAGES", ((64, 96), (32, 64)))
 
 
 # Networks
@@ -158,7 +101,9 @@ def test_depthwise_gradients_are_pytorchs_own(channels, side, kernel, stride, pa
     ours = DepthwiseConv.apply(*inputs, stride, padding)
     grad = torch.randn_like(expected)
     torch.testing.assert_close(ours, expected)
-    for one, other in zip(torch.autograd.grad(expected, inputs, grad), torch.autograd.grad(ours, inputs, grad)):
+    for one, other in zip(
+        torch.autograd.grad(expected, inputs, grad), torch.autograd.grad(ours, inputs, grad), strict=True
+    ):
         torch.testing.assert_close(one, other)
 
 
@@ -186,155 +131,317 @@ def test_another_encoders_weights_are_refused():
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_every_decoder_gives_a_map_of_the_inputs_size(decoder):
+def test_every_decoder_gives_maps_of_the_inputs_size(decoder):
     with torch.no_grad():
-        assert HairNet("lite0", decoder).eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 64, 96)
+        assert HairNet("lite0", decoder, classes=5).eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 5, 64, 96)
 
 
-# Things: pictures without hair, composed
+# Loss and figures
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """A red disc as an animal, a green one as another thing, a blue scenery, and what must be left out."""
-    y, x = np.mgrid[:200, :200]
-    alpha = np.where((y - 100) ** 2 + (x - 100) ** 2 < 80**2, 255, 0).astype(np.uint8)
-    for place, color in (("animals/a", (0, 0, 255)), ("food/b", (0, 255, 0)), ("people/c", (255, 255, 255))):
-        path = tmp_path / "pictures" / f"{place}.png"
-        path.parent.mkdir(parents=True)
-        cv2.imwrite(str(path), np.dstack([np.full((200, 200, 3), color, np.uint8), alpha]))
-    cv2.imwrite(str(tmp_path / "pictures" / "scenery.png"), np.full((700, 1000, 3), (255, 0, 0), np.uint8))
-    (tmp_path / "pictures" / "broken.png").write_bytes(b"no picture")
-    return tmp_path / "pictures"
+def make_labels(hair, others):
+    return torch.tensor([[hair, others]], dtype=torch.uint8)[:, :, None]
 
 
-def test_things_are_sorted_and_people_left_out(pictures):
-    animals, others, sceneries = things.read_pictures([pictures])
-    assert [len(of) for of in (animals, others, sceneries)] == [1, 1, 1]
-    assert animals[0][100, 100].tolist() == [255, 0, 0, 255] and animals[0][0, 0, 3] == 0
-    with pytest.raises(FileNotFoundError, match="no sceneries"):
-        things.read_pictures([pictures / "animals"])
+def test_the_loss_is_least_where_the_labels_are_met():
+    logits = torch.zeros(1, 5, 1, 4)
+    logits[0, [0, 2, 4, 1], 0, torch.arange(4)] = 20.0  # hair, skin, rest, headwear
+    right = make_labels([255, 0, 0, 0], [SKIN, SKIN, ANY, HEADWEAR | CLOTHES])
+    assert class_loss(logits, right) < 1e-3
+    for wrong in ([0, 0, 0, 0], [SKIN, SKIN, ANY, HEADWEAR]), ([255, 0, 0, 0], [SKIN, CLOTHES, ANY, HEADWEAR]):
+        assert class_loss(logits, make_labels(*wrong)) > 1
 
 
-def test_things_are_composed_of_their_pictures_only(pictures):
-    parts = things.read_pictures([pictures])
-    animals, others = 0, 0
-    for seed in range(12):
-        image = things.compose(*parts, np.random.default_rng(seed))
-        assert image.shape == (things.SIDE, things.SIDE, 3) and image.dtype == np.uint8
-        assert np.array_equal(image, things.compose(*parts, np.random.default_rng(seed)))
-        animals += (image == (255, 0, 0)).all(axis=2).any()
-        others += (image == (0, 255, 0)).all(axis=2).any()
-    assert animals >= 4 and others >= 4
+def test_a_label_of_several_classes_asks_for_the_sum_of_their_probabilities():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(1, 5, 1, 3), make_labels([0, 0, 0], [SKIN | REST, ANY, HEADWEAR])
+    p = logits.softmax(1)[0, :, 0]
+    expected = -(torch.log(torch.stack([p[2, 0] + p[4, 0], 1 - p[0, 1], p[1, 2]])).mean())
+    smooth = 1e-3 * 3
+    dice = 1 - smooth / (p[0].sum() + smooth)
+    assert class_loss(logits, labels).item() == pytest.approx((expected + dice).item(), rel=1e-5)
 
 
-def test_things_become_a_data_set_without_hair(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(things, "COUNT", 3)
-    monkeypatch.setattr(sys, "argv", ["things", str(pictures), "--out", str(tmp_path)])
-    things.main()
-    pairs = find_pairs(tmp_path, ("things",))
-    assert len(pairs) == 3
-    for pair in pairs:
-        mask = cv2.imread(str(pair.mask), cv2.IMREAD_UNCHANGED)
-        assert cv2.imread(str(pair.image)).shape == (*mask.shape, 3) and not mask.any()
+def test_pixels_that_are_left_out_do_not_count():
+    torch.manual_seed(1)
+    logits = torch.randn(1, 5, 1, 4, requires_grad=True)
+    class_loss(logits, make_labels([255, 0, 255, 0], [ANY, LEFT_OUT, LEFT_OUT, REST])).backward()
+    moved = logits.grad.abs().sum(1)[0, 0] > 0
+    assert moved.tolist() == [True, False, False, True]
+
+
+class Bright(torch.nn.Module):
+    """A network that takes what is bright for hair."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(50.0))
+
+    def forward(self, x):
+        hair = self.scale * x.mean(1, keepdim=True)
+        return torch.cat([hair, torch.zeros_like(hair).expand(-1, 4, -1, -1)], 1)
+
+
+def test_figures_say_what_was_taken_for_hair():
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:, 48:] = 255
+    others = np.full((64, 96), REST, np.uint8)
+    others[32:, 48:] = HEADWEAR
+    half = np.where((np.arange(96) >= 48) & (np.arange(64)[:, None] < 32), 255, 0).astype(np.uint8)
+    photos = {"a": [(image, np.stack([half, others], 2)), (image, np.stack([half * 0, others], 2))]}
+    figures = whole_image.choice_figures(Bright(), photos, 96)
+    assert figures["a"] == {"iou": pytest.approx(0.5, abs=0.02), "under_0.7": 1.0}
+    assert figures["a without hair"] == pytest.approx(0.5, abs=0.02)
+    assert figures["headwear taken for hair"] == 1 and figures["skin taken for hair"] == 0
+    # The left halves of both and, in the second, a quarter that is bright.
+    assert figures["rest taken for hair"] == pytest.approx(32 / (32 + 64 + 64), abs=0.02)
+
+
+def test_taken_pixels_are_counted_where_their_class_is_certain():
+    taken = Taken()
+    labels = np.array([[[0, SKIN], [0, SKIN], [255, SKIN], [0, ANY], [0, LEFT_OUT], [0, REST]]], np.uint8)
+    taken.add(np.array([[True, False, True, True, True, False]]), labels)
+    assert taken.shares() == {"skin": 0.5, "rest": 0.0}
 
 
 # Training
 
 
-def test_training_restarts_where_it_stopped_and_the_model_runs(data, tmp_path):
-    first = dataclasses.replace(TINY, phases=TINY.phases[:1])
-    checkpoint = train.train(first, data, None, tmp_path / "tiny")
-    assert torch.load(checkpoint, weights_only=True)["step"] == 3
-    train.train(TINY, data, None, tmp_path / "tiny")
-    state = torch.load(checkpoint, weights_only=True)
-    assert state["step"] == 6 and [entry["step"] for entry in state["log"]] == [3, 6]
-    assert (tmp_path / "tiny" / "curves.png").stat().st_size > 5000
+def read(path):
+    return torch.load(path, weights_only=True)
 
-    export.export(TINY, checkpoint, data, tmp_path, datasets=("figaro1k", "ccp"))
+
+def test_training_goes_on_where_it_stopped_to_the_bit(data, tmp_path, monkeypatch):
+    whole = read(whole_image.run(TINY, data, tmp_path / "whole"))
+    original = trainer.save
+
+    def save(path, state):
+        original(path, state)
+        if state["step"] == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "CHECKPOINT_SECONDS", 0)
+        patched.setattr(trainer, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            whole_image.run(TINY, data, tmp_path / "tiny")
+    monkeypatch.setattr(trainer, "WORKERS", 1)
+    checkpoint = whole_image.run(TINY, data, tmp_path / "tiny")
+    parts = read(checkpoint)
+    for name in ("network", "average"):
+        assert all(torch.equal(value, parts[name][key]) for key, value in whole[name].items())
+    assert parts["step"] == 4 and [entry["step"] for entry in parts["log"]] == [0, 2, 4]
+    assert {"figaro1k", "celebamask", "nohair without hair", "headwear taken for hair"} <= parts["log"][-1].keys()
+
+    for name in ("hair-matting.json", "hair-matting.onnx"):  # whose card is named where it is there
+        shutil.copy(models_folder() / name, tmp_path)
+    recipe = dataclasses.replace(TINY, matting="hair-matting")
+    monkeypatch.setattr(export, "measure", lambda session, data, quality, sets: {"ccp": {"photos": 2}})
+    monkeypatch.setattr(export, "format_tables", lambda figures: "")
+    whole_image.export(recipe, checkpoint, data, tmp_path)
+    details = json.loads((tmp_path / "tiny.json").read_text())
+    assert details["terms"] == "For tests." and details["matting"] == "hair-matting"
+    assert details["training_data"] == ["celebamask", "figaro1k", "nohair"]
+    assert details["accuracy"] == details["accuracy_best"] == {"ccp": {"photos": 2}}
     card = choose_card("tiny", tmp_path)
-    assert card.details["terms"] == "For tests." and card.details["accuracy"]["ccp"]["photos"] >= 1
     p = segment(np.full((64, 96, 3), 0.5, np.float32), open_session(card, "cpu"))
     assert p.shape == (64, 96) and 0 < p.min() <= p.max() < 1
 
+    samples = torch.stack([Samples(whole_image.Drawing(whole_image.read_sets(TINY, data), TINY.sets, 64), 9)[0][0]] * 2)
+    again = whole_image.build(TINY)  # what --start does with a file that has all classes
+    whole_image.start_from_onnx(again, card.path, samples)
+    trained = trainer.read_average(whole_image.build(TINY), checkpoint)
+    with torch.no_grad():
+        torch.testing.assert_close(again(samples).softmax(1), trained(samples).softmax(1), atol=5e-3, rtol=0)
+    with pytest.raises(ValueError, match="has learned from nohair, which the recipe does not name"):
+        whole_image.run(dataclasses.replace(TINY, sets={"figaro1k": 0.5, "celebamask": 0.5}), data, tmp_path, card.path)
 
-def test_a_frozen_encoder_does_not_move(data, tmp_path):
-    recipe = dataclasses.replace(TINY, frozen=True, phases=(Phase(64, 2, 2),))
-    before = train.build(recipe, None).state_dict()
-    state = torch.load(train.train(recipe, data, None, tmp_path), weights_only=True)["network"]
-    assert all(torch.equal(before[key], state[key]) for key in before if key.startswith("encoder."))
-    assert not torch.equal(before["head.weight"], state["head.weight"])
+
+def test_a_file_that_knows_hair_alone_starts_five_classes(tmp_path):
+    torch.manual_seed(3)
+    old, new = HairNet("lite0").eval(), HairNet("lite0", classes=len(CLASSES))
+    for module in old.modules():  # statistics as after training
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        expected = torch.sigmoid(old(x))
+    model = torch.nn.Sequential()
+    model.network = export.fold_and_round(old)
+    model.sigmoid = torch.nn.Sigmoid()
+    export.write_onnx(model, tmp_path / "old.onnx", [x])
+    whole_image.start_from_onnx(new, tmp_path / "old.onnx", x)
+    with torch.no_grad():
+        p = new(x).softmax(1)
+    assert (p[:, :1] - expected).abs().max() < 5e-3
+    others = p[:, 1:] / p[:, 1:].sum(1, keepdim=True)
+    assert (others - 0.25).abs().max() < 0.1
 
 
-def test_a_recipe_goes_on_from_anothers_encoder(data, tmp_path, monkeypatch):
-    first = dataclasses.replace(TINY, name="first", phases=(Phase(64, 2, 2),))
-    second = dataclasses.replace(TINY, name="second", start="first", decoder="fpn", phases=(Phase(64, 2, 1),))
-    monkeypatch.setattr(program, "RECIPES", {"first": first, "second": second})
-    checkpoint = program.run(second, data, tmp_path, None)
-    assert checkpoint == tmp_path / "second" / "checkpoint.pt"
-    trained = torch.load(tmp_path / "first" / "checkpoint.pt", weights_only=True)["average"]
-    start = train.build(second, tmp_path / "first" / "checkpoint.pt").encoder.state_dict()
-    random = train.build(dataclasses.replace(second, start="random"), None).encoder.state_dict()
-    assert start.keys() == random.keys()
-    assert all(torch.equal(value, trained[f"encoder.{key}"]) for key, value in start.items())
-    assert not any(torch.equal(start[key], random[key]) for key in start if key.endswith("conv.weight"))
+def test_the_shipped_network_starts_the_recipe_that_replaces_it():
+    network = whole_image.build(dataclasses.replace(whole_image.RESEARCH, start="random"))
+    card = choose_card(whole_image.RESEARCH.name)
+    export.check_terms(card.path, whole_image.RESEARCH.sets)
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    whole_image.start_from_onnx(network, card.path, x)
+    with torch.no_grad():
+        p = network(x).softmax(1)[:, :1].numpy()
+    np.testing.assert_allclose(p, open_session(card, "cpu").run(x.numpy()), atol=5e-3)
+
+
+def test_a_frozen_encoder_does_not_move_and_a_random_one_does(data, tmp_path):
+    plan = dataclasses.replace(TINY.plan, phases=(Phase(64, 2, 1),))
+    for frozen in (True, False):
+        recipe = dataclasses.replace(TINY, frozen=frozen, plan=plan)
+        before = whole_image.build(recipe).state_dict()
+        state = read(whole_image.run(recipe, data, tmp_path / str(frozen)))["network"]
+        assert not torch.equal(before["head.weight"], state["head.weight"])
+        assert frozen == all(torch.equal(before[key], state[key]) for key in before if key.startswith("encoder."))
+
+
+def test_recipes_are_whole_and_say_what_their_weights_may_be_used_for():
+    assert sum(recipe.default for recipe in RECIPES.values()) == 1
+    for recipe in RECIPES.values():
+        assert recipe.label and recipe.description and len(recipe.terms) > 100
+        assert recipe.encoder in ENCODERS and recipe.decoder in DECODERS
+        assert sum(recipe.sets.values()) == pytest.approx(1, abs=0.03)
+    assert "CelebAMask-HQ (non-commercial" in RECIPES["hair-u-lite2"].terms
+    assert not {"figaro1k", "celebamask", "celebahq", "nohair"} & RECIPES["hair-u-lite2-free"].sets.keys()
+
+
+def test_hats_and_the_hairless_are_chosen_among_portraits(data, monkeypatch):
+    monkeypatch.setitem(whole_image.PROGRAMS, "rendered", (render_person, 2))
+    sets = {"celebamask": 0.5, "figaro1k": 0.1, "hats": 0.1, "hairless": 0.1, "rendered": 0.2}
+    photos = whole_image.read_sets(dataclasses.replace(TINY, sets=sets), data)
+    assert len(photos["hats"]) == len(photos["celebamask"]) == 3 and photos["hairless"] == []
+    assert len(photos["rendered"]) == 2 and photos["rendered"][0][0].shape[0] == whole_image.RENDERED_SIDE
+    assert (photos["rendered"][0][1][..., 1] == ANY).all()
+
+
+def test_samples_are_in_range_and_hard_cases_among_them(data, monkeypatch):
+    photos = whole_image.read_sets(TINY, data)
+    for name in ("CROWD", "PUT_ON_HAT", "NEW_BACKGROUND", "COLLAGE"):
+        monkeypatch.setattr(whole_image, name, 0.5)
+    called = []
+    for name in ("crowd", "put_on_hat", "retexture", "before_background", "collage"):
+        original = getattr(whole_image.hard, name)
+        monkeypatch.setattr(
+            whole_image.hard, name, lambda *of, name=name, original=original: called.append(name) or original(*of)
+        )
+    samples = Samples(whole_image.Drawing(photos, TINY.sets, 64), 1)
+    for number in range(24):
+        image, labels = samples[number]
+        assert image.shape == (3, 64, 64) and image.dtype == torch.float32 and image.abs().max() <= 1
+        assert labels.shape == (2, 64, 64) and labels.dtype == torch.uint8
+    assert set(called) == {"crowd", "put_on_hat", "retexture", "before_background", "collage"}
+
+
+def test_every_network_has_a_command(tmp_path, monkeypatch):
+    called = []
+    for module in (program.whole_image, program.patch_classifiers, program.matting):
+        monkeypatch.setattr(module, "make", lambda *of, module=module: called.append((module, of)))
+    common = ["--data", "data", "--out", str(tmp_path)]
+    for name, more in (("hair-u-lite2-free", []), ("hair-texture", []), ("hair-matting", ["--samples", "hair"])):
+        monkeypatch.setattr(sys, "argv", ["training", name, *common, *more])
+        program.main()
+    assert [module for module, _ in called] == [program.whole_image, program.patch_classifiers, program.matting]
+    assert called[0][1][0] is RECIPES["hair-u-lite2-free"] and called[0][1][2] == tmp_path / "hair-u-lite2-free"
+    for name, more in (
+        ("hair-texture", ["--start", "a.onnx"]),
+        ("hair-matting", []),
+        ("hair-texture", ["--samples", "a"]),
+    ):
+        monkeypatch.setattr(sys, "argv", ["training", name, *common, *more])
+        with pytest.raises(SystemExit):
+            program.main()
+
+
+# Export
 
 
 def test_export_folds_rounds_and_agrees_with_pytorch(tmp_path):
     torch.manual_seed(3)
-    network = HairNet("lite0").eval()
+    network = HairNet("lite0", classes=5).eval()
     for module in network.modules():  # statistics as after training
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)
     x = torch.rand(1, 3, 64, 64) * 2 - 1
+    model = whole_image.HairProbability(network)
     with torch.no_grad():
-        before = torch.sigmoid(network(x))
-        after = torch.sigmoid(export.fold_and_round(network)(x))
-    assert (before - after).abs().max() < 2e-3
-    export.write_onnx(network, tmp_path / "n.onnx")
+        before = model(x)
+        export.fold_and_round(network)
+        after = model(x)
+    assert before.shape == (1, 1, 64, 64) and (before - after).abs().max() < 3e-3
+    export.write_onnx(model, tmp_path / "n.onnx")
     stored = {t.name: t.data_type for t in onnx.load(tmp_path / "n.onnx").graph.initializer}
     large = [kind for name, kind in stored.items() if name.endswith(".float16")]
     assert len(large) > 40 and set(large) == {onnx.TensorProto.FLOAT16}
     assert (tmp_path / "n.onnx").stat().st_size < 2.3 * sum(p.numel() for p in network.parameters())
+    with pytest.raises(ValueError, match="differs from PyTorch"):
+        export.write_onnx(model, tmp_path / "n.onnx", tolerance=-1)
+
+
+# Measuring
 
 
 def test_styles_go_by_frame_number():
     records = [{"name": f"Frame{n:05}.jpg", "iou": v} for n, v in ((1, 0.5), (150, 0.7), (151, 1.0), (1050, 0.2))]
-    assert figaro_styles(records) == {"straight": 0.6, "wavy": 1.0, "short": 0.2}
+    assert figaro_styles([*records, {"name": "Frame00003.jpg"}]) == {"straight": 0.6, "wavy": 1.0, "short": 0.2}
 
 
 def test_measure_and_its_tables(data, session):
-    figures = measure(session, data, datasets=("figaro1k", "ccp"))
+    figures = measure(session, data, sets=("figaro1k", "celebamask", "nohair"))
+    assert [figures[name]["photos"] for name in figures] == [2, 2, 0] and figures["nohair"]["empty_photos"] == 2
+    assert figures["celebamask"]["taken_for_hair"].keys() == {"headwear", "skin", "clothes", "rest"}
+    assert "taken_for_hair" not in figures["figaro1k"]
     text = format_tables(figures)
-    assert f"{figures['ccp']['iou']:.3f}" in text and "straight" in text and json.dumps(figures)
+    for key in ("iou", "median_iou", "pooled_f1", "pooled_iou"):
+        assert f"{figures['celebamask'][key]:.3f}" in text
+    assert "straight" in text and "| taken for hair | headwear |" in text and json.dumps(figures)
+    assert format_tables({"ccp": figures["celebamask"]})
 
 
-def test_every_recipe_says_what_its_weights_may_be_used_for():
-    assert sum(recipe.default for recipe in RECIPES.values()) == 1
-    for recipe in RECIPES.values():
-        assert recipe.label and recipe.description and len(recipe.terms) > 100
-        assert (
-            recipe.encoder in ENCODERS
-            and recipe.decoder in DECODERS
-            and sum(recipe.sets.values()) == pytest.approx(1, abs=0.03)
-        )
+def test_parts_are_measured_apart(data):
+    parts = {part: choose_samples(data, "ccp", part) for part in ("report", "choice", "training")}
+    assert [len(parts[part]) for part in parts] == [2, 2, 1]  # every twelfth of those that were learned from
+    assert all(sample.part == part for part, chosen in parts.items() for sample in chosen)
+    assert len(find_samples(data, "ccp", "training")) == 3
 
 
-# What the labels allow
+# Studies
 
 
-def test_pieces_that_touch_no_label_are_dropped():
+def test_architectures_are_compared(data, tmp_path, monkeypatch):
+    base = dataclasses.replace(architectures.BASE, sets={"figaro1k": 1.0}, start="random", encoder="lite0")
+    base = dataclasses.replace(base, plan=dataclasses.replace(base.plan, phases=(Phase(64, 2, 1),)))
+    monkeypatch.setattr(architectures, "milliseconds", lambda path: 7)
+    monkeypatch.setattr(architectures, "SIDE", 96)
+    table = architectures.compare((base,), data, tmp_path).splitlines()
+    assert len(table) == 3 and table[2].startswith("| EfficientNet-Lite0 | unet | random | 0.")
+    assert table[2].endswith("| 57 | 7 |")
+
+
+def test_what_touches_no_label_is_dropped():
     found, truth = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
     found[2:8, 2:8] = found[10:14, 20:25] = True
     truth[6:9, 6:12] = True
-    kept = labels.drop_pieces_off(found, truth)
+    kept = label_limits.drop_apart(found, truth)
     assert kept[2:8, 2:8].all() and kept.sum() == 36
-    assert not labels.drop_pieces_off(found, np.zeros_like(truth)).any()
+    assert not label_limits.drop_apart(found, np.zeros_like(truth)).any()
 
 
 def test_the_outlines_band_is_two_pixels_to_either_side():
     truth = np.zeros((30, 30), bool)
     truth[10:20, 10:20] = True
-    clear = labels.off_the_outline(truth)
+    clear = label_limits.off_the_outline(truth)
     row = clear[15]
     assert row[:8].all() and not row[8:12].any() and row[12:18].all() and not row[18:22].any() and row[22:].all()
+
+
+def test_float16_says_nearly_the_same(tmp_path, astronaut):
+    card = choose_card()
+    quantization.make_float16(card, tmp_path / "half.onnx")
+    half = quantization.with_file(card, tmp_path / "half.onnx")
+    shipped, other = (quantization.maps(one, [astronaut])[0] for one in (card, half))
+    assert (tmp_path / "half.onnx").stat().st_size < 1.1 * card.path.stat().st_size
+    assert 0 < np.abs(shipped - other).mean() < 1e-3

@@ -1,7 +1,7 @@
-"""Write a trained network as an ONNX model of the product, with its card.
+"""Trained networks as ONNX models of the product, with their cards.
 
 The weights are rounded to float16 and stored as such, which halves the file; ONNX Runtime turns them into float32
-once, when it loads the model, so speed and arithmetic stay those of float32. The file is checked against PyTorch.
+once, when it loads the model, so speed and arithmetic stay those of float32. Every file is checked against PyTorch.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -22,33 +23,37 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hairmask_core.inference.cards import choose_card
 from hairmask_core.inference.session import open_session
-from hairmask_core.segmentation.whole_image import QUALITIES
 
-from .data import DATASETS
-from .measure import format_tables, measure
-from .network import ENCODERS, HairNet
-from .recipes import Recipe
+from .measure import MEASURED, format_tables, measure
 
-LARGEST_DIFFERENCE = 1e-4  # in probability, ONNX Runtime against PyTorch
+LARGEST_DIFFERENCE = 1e-4  # ONNX Runtime against PyTorch
 SMALLEST_ROUNDED = 256  # elements; smaller tensors (biases, sizes) stay float32
-SIZES = ((256, 320), (384, 288), (32, 64))
+IMAGES = ((256, 320), (384, 288), (32, 64))  # height and width of the noise that networks of images are checked with
 OPSET = 17
 
+# What the publishers of the data sets say about their use.
+PUBLISHED = {
+    "celebamask": "CelebAMask-HQ (non-commercial research purposes only)",
+    "celebahq": "CelebA-HQ (non-commercial research purposes only)",
+    "celeba_teacher": "a face-parsing network's answers on portraits of CelebAMask-HQ (non-commercial research)",
+    "facesynthetics": "FaceSynthetics (C-UDA 1.0: non-commercial research)",
+    "figaro1k": "Figaro-1k (published for research)",
+    "lfw": "LFW (published for research)",
+    "fasseg": "FASSEG (published for research)",
+    "nohair": "photos of ImageNet (published for research)",
+    "ccp": "Clothing Co-Parsing (Apache-2.0; rights in its photographs are not discussed)",
+    "things": "pictures composed of Debian's tuxpaint-stamps and wallpaper packages (GPL-2 and later, CC-BY-SA)",
+}
 
-class Probability(nn.Module):
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
 
-    def forward(self, rgb):
-        return torch.sigmoid(self.network(rgb))
-
-
-def read_checkpoint(recipe: Recipe, checkpoint: Path) -> HairNet:
-    """The averaged network of a checkpoint, ready for use."""
-    network = HairNet(recipe.encoder, recipe.decoder)
-    network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["average"])
-    return network.eval()
+def research_terms(sets: Iterable[str]) -> str:
+    """What a card says about the use of weights that learned from these sets, some of which are for research only."""
+    named = [PUBLISHED[name] for name in PUBLISHED if name in sets]
+    return (
+        f"Trained in part on {', '.join(named[:-1])} and {named[-1]}. These weights are for personal, educational and "
+        "research use; whoever wants to use them commercially should clear that with the publishers of those "
+        "photographs first, or take the network hair-u-lite2-free. The code is GPL-3.0-or-later."
+    )
 
 
 def fold_and_round(network: nn.Module) -> nn.Module:
@@ -64,21 +69,30 @@ def fold_and_round(network: nn.Module) -> nn.Module:
     return network
 
 
-def write_onnx(network: nn.Module, path: Path, sizes=SIZES) -> None:
-    """Export with free batch, height and width, and check the result; raises ValueError if it differs from PyTorch.
+def write_onnx(
+    model: nn.Module,
+    path: Path,
+    samples: Sequence[torch.Tensor] | None = None,
+    names: tuple[str, str] = ("rgb", "probability"),
+    tolerance: float = LARGEST_DIFFERENCE,
+) -> None:
+    """Export and check the result; raises ValueError if it differs from PyTorch by more than `tolerance`.
 
-    network: as `fold_and_round` returns it. sizes: (height, width) of the squares of noise that it is checked with.
+    model: its weights rounded by `fold_and_round`. samples: inputs to check it with; noise of IMAGES' sizes in -1…1
+    otherwise. names: of input and output. Batch, height and width stay free.
     """
-    model = Probability(network).eval()
-    sample = torch.randn(1, 3, *sizes[0]).clamp(-1, 1)
-    axes = {"rgb": {0: "batch", 2: "height", 3: "width"}, "probability": {0: "batch", 2: "rows", 3: "columns"}}
+    if samples is None:
+        samples = [torch.rand(1, 3, height, width) * 2 - 1 for height, width in IMAGES]
+    model.eval()
+    free = {0: "batch"} | ({2: "height", 3: "width"} if samples[0].ndim == 4 else {})
+    axes = {names[0]: free, names[1]: {axis: name if axis == 0 else f"{name}_out" for axis, name in free.items()}}
     with torch.no_grad():  # without gradients, depthwise.py stays out of the graph
         torch.onnx.export(
             model,
-            (sample,),
+            (samples[0],),
             str(path),
-            input_names=["rgb"],
-            output_names=["probability"],
+            input_names=[names[0]],
+            output_names=[names[1]],
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
@@ -86,13 +100,12 @@ def write_onnx(network: nn.Module, path: Path, sizes=SIZES) -> None:
     onnx.save(store_as_float16(onnx.load(path)), path)
     onnx.checker.check_model(onnx.load(path))
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    for height, width in sizes:
-        x = torch.rand(1, 3, height, width) * 2 - 1
+    for x in samples:
         with torch.no_grad():
             expected = model(x).numpy()
-        difference = np.abs(session.run(None, {"rgb": x.numpy()})[0] - expected).max()
-        print(f"{height}x{width}: ONNX Runtime differs from PyTorch by {difference:.1e} at most")
-        if difference > LARGEST_DIFFERENCE:
+        difference = np.abs(session.run(None, {names[0]: x.numpy()})[0] - expected).max()
+        print(f"{path.name}, {tuple(x.shape)}: ONNX Runtime differs from PyTorch by {difference:.1e} at most")
+        if difference > tolerance:
             raise ValueError(f"the exported model differs from PyTorch by {difference}")
 
 
@@ -111,44 +124,40 @@ def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, datasets=DATASETS) -> None:
-    """Write `out/NAME.onnx` and `out/NAME.json`; the figures in the card come from the validation photos."""
+def file_entry(path: Path) -> dict[str, str]:
+    """What a card says of a file."""
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def write_card(card: dict, folder: Path) -> Path:
+    """Write the card beside its files; returns its path. card: see hairmask_core/inference/cards.py."""
+    path = folder / f"{card['name']}.json"
+    path.write_text(json.dumps(card, indent=2) + "\n")
+    return path
+
+
+def measure_into(card: dict, folder: Path, data: Path, sets: Iterable[str] | None, quality: str = "fast") -> None:
+    """Measure the model on the photos kept for reports and write the figures into its card.
+
+    sets: the data sets, all of MEASURED that are there otherwise.
+    """
     cv2.setNumThreads(2)
-    network = read_checkpoint(recipe, checkpoint)
-    parameters = sum(p.numel() for p in network.parameters())
-    path, card_path = out / f"{recipe.name}.onnx", out / f"{recipe.name}.json"
-    write_onnx(fold_and_round(network), path)
-    card = {
-        "name": recipe.name,
-        "label": recipe.label,
-        "description": f"{recipe.description} ({ENCODERS[recipe.encoder].title} encoder, {recipe.decoder} decoder)",
-        "task": "whole-image",
-        "default": recipe.default,
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "megabytes": round(path.stat().st_size / 1e6, 2),
-        "parameters": parameters,
-        "input": {
-            "layout": "NCHW",
-            "dtype": "float32",
-            "color": "RGB, sRGB-encoded, 0 to 1",
-            "long_side": recipe.long_side,
-            "multiple": 32,
-            "mean": 0.5,
-            "scale": 2.0,
-        },
-        "output": "hair probability, NCHW, float32, 0 to 1, the size of the input",
-        "training": f"python -m models.training {recipe.name}: "
-        + ", then ".join(f"{p.steps} steps of {p.batch} samples at {p.size} px" for p in recipe.phases),
-        "training_data": sorted(recipe.sets),
-        "terms": recipe.terms,
-    }
-    if recipe.matting and (out / f"{recipe.matting}.json").exists():
-        card["matting"] = recipe.matting
-    card_path.write_text(json.dumps(card, indent=2) + "\n")
-    session = open_session(choose_card(recipe.name, out), "cpu")
-    for quality in QUALITIES:
-        figures = measure(session, data, quality, datasets=datasets)
-        print(quality, format_tables(figures), sep="\n")
-        card["accuracy" if quality == "fast" else f"accuracy_{quality}"] = figures
-    card_path.write_text(json.dumps(card, indent=2) + "\n")
+    session = open_session(choose_card(card["name"], folder), "cpu")
+    sets = tuple(sets or (name for name in MEASURED if (data / name).is_dir()))
+    figures = measure(session, data, quality, sets=sets)
+    print(quality, format_tables(figures), sep="\n")
+    card["accuracy" if quality == "fast" else f"accuracy_{quality}"] = figures
+    write_card(card, folder)
+
+
+def check_terms(path: Path, sets: Iterable[str]) -> None:
+    """Raise ValueError if the card beside a model names training data that is not among `sets`.
+
+    Weights carry the terms of everything that they have learned from, and so do those that start from them.
+    """
+    card = path.with_suffix(".json")
+    if not card.exists():
+        raise ValueError(f"{path} has no card beside it that says what it has learned from.")
+    others = sorted(set(json.loads(card.read_text())["training_data"]) - set(sets))
+    if others:
+        raise ValueError(f"{path} has learned from {', '.join(others)}, which the recipe does not name.")

@@ -1,6 +1,6 @@
 """Pictures made hard on purpose: hats on other heads, fur and wicker around them, hair that fills the frame.
 
-Images are (h, w, 3) uint8 RGB, labels (h, w, 2) uint8 as in labels_by_class.py.
+Images are (h, w, 3) uint8 RGB, labels (h, w, 2) uint8 as in datasets.py.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .data import cut_out, render_texture
-from .labels_by_class import CLOTHES, HEADWEAR, REST, label_alpha
-from .rendered import draw_cloth, draw_fur
+from synthetic.surfaces import draw_cloth, draw_fur, draw_texture
+
+from .datasets import HEADWEAR, REST, label_alpha
 
 
 def certain(labels: np.ndarray, bit: int) -> np.ndarray:
@@ -18,12 +18,43 @@ def certain(labels: np.ndarray, bit: int) -> np.ndarray:
     return ((labels[..., 1] == bit) & (labels[..., 0] < 128)).astype(np.float32)
 
 
-def person_of(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def person_of(image: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     """The person's alpha, (h, w) float32, 0…1: by the labels where they tell the background, else by GrabCut."""
     background = certain(labels, REST)
     if background.any():
         return 1 - cv2.GaussianBlur(background, (0, 0), 0.7)
+    cv2.setRNGSeed(seed)  # GrabCut's clusters begin at random
     return cut_out(image, labels[..., 0])
+
+
+def cut_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The person as far as it can be told from the background, (h, w) float32 alpha, 0…1.
+
+    image: (h, w, 3) uint8 RGB. mask: (h, w) uint8, the hair. Hair is certainly the person, what lies below it
+    probably is, what lies away from it probably not; GrabCut (Rother et al. 2004) decides at a small scale.
+    Along the hair the alpha is the mask's own, so that outlines stay as they were drawn.
+    """
+    height, width = mask.shape
+    scale = 160 / max(height, width)
+    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    hair = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 127
+    rows, cols = np.flatnonzero(hair.any(1)), np.flatnonzero(hair.any(0))
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    middle, reach = (cols[0] + cols[-1]) / 2, max(cols[-1] - cols[0], 8)
+    guess = np.full(hair.shape, cv2.GC_PR_BGD, np.uint8)
+    below = (y > rows[0]) & (np.abs(x - middle) < reach * np.where(y > rows[0] + 1.2 * reach, 0.9, 0.5))
+    guess[below] = cv2.GC_PR_FGD
+    guess[(y < rows[0]) | (np.abs(x - middle) > 2.5 * reach)] = cv2.GC_BGD
+    guess[hair] = cv2.GC_FGD
+    if not (guess & 1).any() or (guess & 1).all():  # nothing but person or nothing but background
+        return np.ones(mask.shape, np.float32)
+    state = np.zeros((1, 65)), np.zeros((1, 65))
+    guess, _, _ = cv2.grabCut(small, guess, None, *state, 3, cv2.GC_INIT_WITH_MASK)
+    person = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    person = cv2.resize(cv2.GaussianBlur(person, (0, 0), 0.8), (width, height), interpolation=cv2.INTER_LINEAR)
+    near_hair = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(1, round(2 / scale)))
+    return np.where((near_hair > 127) & (person < 0.9), mask / np.float32(255), person).astype(np.float32)
 
 
 def blend(image, labels, over, over_labels, alpha):
@@ -60,7 +91,9 @@ def put_on_hat(image, labels, hat_image, hat_labels, rng: np.random.Generator):
     if rng.random() < 0.5:  # mirrored
         hat_image, hat_labels = hat_image[:, ::-1], hat_labels[:, ::-1]
     warped = cv2.warpAffine(hat_image, move, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-    warped_labels = cv2.warpAffine(hat_labels, move, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    warped_labels = cv2.warpAffine(
+        hat_labels, move, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
     hat = certain(warped_labels, HEADWEAR)
     rows = np.flatnonzero(hat.any(1))
     if not rows.size:
@@ -84,7 +117,9 @@ def retexture(image, labels, bit: int, texture: np.ndarray, rng: np.random.Gener
     size = int(side * rng.uniform(0.4, 1))
     top, left = (int(rng.integers(0, length - size + 1)) for length in texture.shape[:2])
     long_side = max(height, width)
-    piece = cv2.resize(texture[top : top + size, left : left + size], (long_side, long_side), interpolation=cv2.INTER_AREA)
+    piece = cv2.resize(
+        texture[top : top + size, left : left + size], (long_side, long_side), interpolation=cv2.INTER_AREA
+    )
     piece = piece[:height, :width].astype(np.float32)
     gray = cv2.GaussianBlur(image[here].astype(np.float32).mean(2), (0, 0), max(1.0, long_side / 40))
     light = gray / max(float(gray[where[here] > 0].mean()), 1.0)
@@ -98,7 +133,7 @@ def retexture(image, labels, bit: int, texture: np.ndarray, rng: np.random.Gener
 def draw_material(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     """Fur, cloth or another surface drawn by program, (size, size, 3) uint8."""
     kind = rng.random()
-    drawn = draw_fur(size, rng) if kind < 0.45 else draw_cloth(size, rng) if kind < 0.8 else render_texture(size, rng)
+    drawn = draw_fur(size, rng) if kind < 0.45 else draw_cloth(size, rng) if kind < 0.8 else draw_texture(size, rng)
     return np.clip(drawn, 0, 255).astype(np.uint8)
 
 
@@ -110,7 +145,7 @@ def crowd(people, background: np.ndarray, background_labels: np.ndarray, side: i
     image = cv2.resize(background, (side, side), interpolation=cv2.INTER_LINEAR)
     labels = cv2.resize(background_labels, (side, side), interpolation=cv2.INTER_NEAREST)
     sizes = np.sort(side * np.exp(rng.uniform(np.log(0.08), np.log(0.6), len(people))))
-    for size, (person, person_labels, alpha) in zip(sizes, people):
+    for size, (person, person_labels, alpha) in zip(sizes, people, strict=True):
         scale = size / max(alpha.shape)
         shape = (max(8, round(alpha.shape[1] * scale)), max(8, round(alpha.shape[0] * scale)))
         person = cv2.resize(person, shape, interpolation=cv2.INTER_AREA)
@@ -144,8 +179,3 @@ def surface(rng: np.random.Generator, size: int = 256):
     """A drawn picture without people, and its labels."""
     image = draw_material(rng, size)
     return image, label_alpha(np.zeros((size, size), np.uint8), REST)
-
-
-__all__ = [
-    "CLOTHES", "before_background", "collage", "crowd", "draw_material", "person_of", "put_on_hat", "retexture", "surface",
-]  # fmt: skip

@@ -37,7 +37,6 @@ STEM_CHANNELS = 32
 ENCODERS = {
     "mobilenetv2": EncoderSpec("MobileNetV2", (16, 24, 32, 64, 96, 160, 320), (1, 2, 3, 4, 3, 3, 1), (3,) * 7),
     "lite0": EncoderSpec("EfficientNet-Lite0", (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
-    "lite1": EncoderSpec("EfficientNet-Lite1", (16, 24, 40, 80, 112, 192, 320), (1, 3, 3, 4, 4, 5, 1)),
     "lite2": EncoderSpec("EfficientNet-Lite2", (16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1)),
 }
 
@@ -94,7 +93,7 @@ class Encoder(nn.Module):
         self.stem = FoldedConv(3, STEM_CHANNELS, 3, 2, 1, relu=True)
         stages, inputs = [], STEM_CHANNELS
         for expansion, outputs, repeats, stride, kernel in zip(
-            EXPANSIONS, spec.channels, spec.repeats, STRIDES, spec.kernels
+            EXPANSIONS, spec.channels, spec.repeats, STRIDES, spec.kernels, strict=True
         ):
             blocks = []
             for i in range(repeats):
@@ -120,7 +119,9 @@ class Encoder(nn.Module):
         """
         folded = _read_npz(path) if path.suffix == ".npz" else _read_pth(path)
         convs = [m.conv for m in self.modules() if isinstance(m, FoldedConv)]
-        for conv, (weight, bias) in zip(convs, folded):  # the file ends with the classifier's, which has no use here
+        for conv, (weight, bias) in zip(
+            convs, folded, strict=False
+        ):  # the file ends with the classifier's, which has no use here
             if conv.weight.shape != weight.shape:
                 raise ValueError(
                     f"{path} holds a convolution of {tuple(weight.shape)} where {tuple(conv.weight.shape)} is wanted: "
@@ -152,7 +153,7 @@ def _read_pth(path: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
     weights = [(name, value) for name, value in state.items() if value.ndim == 4]
     norms = [name.rsplit(".", 1)[0] for name in state if name.endswith("running_mean")]
     folded = []
-    for (_, weight), norm in zip(weights, norms):
+    for (_, weight), norm in zip(weights, norms, strict=False):
         factor = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + 1e-3)  # TensorFlow's epsilon
         bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * factor
         folded.append((weight * factor[:, None, None, None], bias))
@@ -177,7 +178,7 @@ class UNetDecoder(nn.Module):
     def __init__(self, inputs: int, skips: tuple[int, ...], widths: tuple[int, ...], separable: bool = False):
         super().__init__()
         blocks = []
-        for i, (skip, outputs) in enumerate(zip(skips, widths)):
+        for i, (skip, outputs) in enumerate(zip(skips, widths, strict=True)):
             layers, joined = [], inputs + skip
             for _ in range(1 if i == len(widths) - 1 else 2):  # the last, at stride 2, costs most
                 if separable:
@@ -191,7 +192,7 @@ class UNetDecoder(nn.Module):
         self.outputs = inputs
 
     def forward(self, x, skips):
-        for block, skip in zip(self.blocks, skips):
+        for block, skip in zip(self.blocks, skips, strict=False):
             x = block(torch.cat([enlarge(x), skip], dim=1))
         return x
 
@@ -208,7 +209,7 @@ class FPNDecoder(nn.Module):
 
     def forward(self, x, skips):
         x = self.top(x)
-        for lateral, skip in zip(self.laterals, skips):
+        for lateral, skip in zip(self.laterals, skips, strict=False):
             x = enlarge(x) + lateral(skip)
         return enlarge(self.smooth(x))
 
