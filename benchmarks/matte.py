@@ -5,15 +5,15 @@
     python benchmarks/matte.py --sizes [--only NAME ...] [--json FILE]
     python benchmarks/matte.py --data DATA [--json FILE]
 
-The pictures are those of rendered_hair.py. The coarse map is what a segmentation network would give of them: their
+The pictures are those of synthetic/strands.py. The coarse map is what a segmentation network would give of them: their
 alpha at the network's working scale, blurred, pushed about by a pixel or so, and hardened, so that single strands are
-lost (`degrade`). Every method gets that map and the picture; those that need a trimap get the same one, a band
+lost (`coarse_map`). Every method gets that map and the picture; those that need a trimap get the same one, a band
 around the map's outline (`make_trimap`).
 
---pictures: where `rendered_hair.py --out FOLDER` left them; else they are drawn, which takes minutes for the large ones.
+--pictures: where `python -m synthetic.strands --out FOLDER` left them; else they are drawn, which takes minutes for the large ones.
 --sizes: seconds and memory at 2, 12, 24 and 100 megapixels instead, on the first picture enlarged.
 
---data: the photos held out for validation instead, with the masks that people drew, and the default network's own maps.
+--data: the photos kept for reports instead, with the masks that people drew, and the default network's own maps.
 
 Printed, a row a method: means over the pictures of SAD, MSE, gradient and connectivity error (Rhemann et al. 2009,
 matting_errors.py), boundary F and IoU; seconds at each size; the process's highest memory.
@@ -32,8 +32,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from dense import forget_peak, peak_megabytes
+from held_out import held_out_pairs
 from matting_errors import connectivity_error, gradient_error, mse, sad
-from rendered_hair import Scene, render, scenes
 
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.evaluation.metrics import boundary_f_score, iou
@@ -44,8 +44,8 @@ from hairmask_core.matting.upsampling import WORK_LONG_SIDE, enlarge_map, refine
 from hairmask_core.photo.files import read_photo
 from hairmask_core.pipeline import assemble, segment_photo
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # models/training
-from models.training.data import find_pairs  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
+from synthetic.strands import Scene, render, scenes  # noqa: E402
 
 LONG_SIDE = 320  # of the coarse map, as the default network's
 BAND = 0.03  # of the long side: half the width of the trimap's unknown band around the map's outline
@@ -57,7 +57,7 @@ FIGURES = ("iou", "pixel_accuracy", "boundary_f_score")
 IN_MEMORY, LARGEST_IN_MEMORY = ("guided filter, gray", "guided filter, color"), 24  # everything at full size
 
 
-def degrade(alpha: np.ndarray, seed: int) -> np.ndarray:
+def coarse_map(alpha: np.ndarray, seed: int) -> np.ndarray:
     """The alpha (H, W) as a coarse map of LONG_SIDE pixels, float32 in 0…1."""
     rng = np.random.default_rng(seed)
     scale = LONG_SIDE / max(alpha.shape)
@@ -166,7 +166,7 @@ def measure_sizes(names: list[str]) -> list[dict]:
     """Seconds and memory of each method at each size, on the first picture enlarged."""
     scene = scenes()[0]
     picture, alpha = render(scene)
-    coarse, records = degrade(alpha, scene.number), []
+    coarse, records = coarse_map(alpha, scene.number), []
     for megapixels in SIZES:
         scale = (megapixels * 1e6 / alpha.size) ** 0.5
         rgb = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
@@ -189,11 +189,11 @@ def measure_photos(data: Path) -> list[dict]:
     ways = {"the map": (False, None), "guided filter": (True, None), "matting network": (True, session.matting.run)}
     print("| photos | refined by | IoU | pixel accuracy | boundary F |\n" + "|---" * 5 + "|")
     for name in PHOTOS:
-        files = [(pair.image, pair.mask) for pair in find_pairs(data, (name,)) if pair.is_validation]
+        files = held_out_pairs(data, name)
         seen = [segment_photo(read_photo(image), session) for image, _ in files]
         for way, how in ways.items():
-            looks = iter(seen)
-            mean = evaluate(files, lambda photo: assemble(photo, next(looks), *how))["mean"]
+            crops = iter(seen)
+            mean = evaluate(files, lambda photo: assemble(photo, next(crops), *how))["mean"]
             records.append({"set": name, "refined_by": way} | {figure: mean[figure] for figure in FIGURES})
             cells = " | ".join(f"{mean[figure]:.4f}" for figure in FIGURES)
             print(f"| {name} | {way} | {cells} |", flush=True)
@@ -214,7 +214,7 @@ def format_sizes(records: list[dict]) -> str:
 
 
 def read_picture(scene: Scene, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its alpha, as `render` gives them, from the files of rendered_hair.py."""
+    """A picture and its alpha, as `render` gives them, from the files of synthetic/strands.py."""
     picture = cv2.imread(str(folder / f"{scene.name}.png"), cv2.IMREAD_COLOR)[..., ::-1]
     alpha = cv2.imread(str(folder / f"{scene.name}-alpha.png"), cv2.IMREAD_UNCHANGED)
     return np.ascontiguousarray(picture), alpha.astype(np.float32) / 65535
@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=METHODS, default=list(METHODS))
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--sizes", action="store_true")
-    parser.add_argument("--data", type=Path, help="folder of data sets (see models/training/data.py)")
+    parser.add_argument("--data", type=Path, help="folder of data sets (see held_out.py)")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path, help="a contact sheet of the first pictures")
     args = parser.parse_args()
@@ -239,7 +239,7 @@ def main() -> None:
         records = measure_photos(args.data)
     for scene in [] if args.sizes or args.data else scenes()[: 6 if args.quick else args.limit]:
         rgb, alpha = read_picture(scene, args.pictures) if args.pictures else render(scene)
-        coarse = degrade(alpha, scene.number)
+        coarse = coarse_map(alpha, scene.number)
         shown = [rgb, alpha]
         for name in args.only:
             measured = measure(METHODS[name], rgb, alpha, coarse)

@@ -27,22 +27,18 @@ from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
 from hairmask_core.segmentation.whole_image import QUALITIES
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from models.training.data import render_texture  # noqa: E402
-from models.training.rendered import (  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
+from synthetic.canvas import Canvas, blobs, ellipse  # noqa: E402
+from synthetic.people import (  # noqa: E402
     SKINS,
-    Canvas,
     Head,
-    blobs,
-    draw_background,
     draw_beard,
-    draw_cloth,
     draw_covered,
     draw_face,
     draw_hat,
     draw_shoulders,
-    ellipse,
-)
+)  # fmt: skip
+from synthetic.surfaces import draw_background, draw_cloth, draw_texture  # noqa: E402
 
 SIDE = 512
 PHOTOGRAPHS = (
@@ -233,9 +229,9 @@ SCENES: dict[str, Callable[[Random], np.ndarray]] = {
     "shawl with fringes": fringes,
     "cloth": lambda r: draw_cloth(SIDE, r),
     "more cloth": lambda r: draw_cloth(SIDE, r),
-    "texture 1": lambda r: render_texture(SIDE, r),
-    "texture 2": lambda r: render_texture(SIDE, r),
-    "texture 3": lambda r: render_texture(SIDE, r),
+    "texture 1": lambda r: draw_texture(SIDE, r),
+    "texture 2": lambda r: draw_texture(SIDE, r),
+    "texture 3": lambda r: draw_texture(SIDE, r),
     "scenery": lambda r: draw_background(SIDE, r),
     "garden": lambda r: draw_background(SIDE, r),
     "mountains": lambda r: landscape(r, (140, 170, 210), (80, 80, 84)),

@@ -4,7 +4,7 @@
 
 Sources, by the hair's measured tone: with --data photos in Figaro-1k's layout
 (DATA/figaro1k/{images,masks}), with the masks drawn by hand; without it scikit-image's astronaut, with the product's own
-mask, and rendered hair (`rendered_hair.py`), with its exact alpha. Targets: every named shade; --quick takes 8 of them.
+mask, and rendered hair (synthetic/strands.py), with its exact alpha. Targets: every named shade; --quick takes 8 of them.
 
 Figures, over pixels that are hair for certain and unless said otherwise of CIE L*, 0…100 (D65), computed on 8 bits:
 
@@ -25,6 +25,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,13 +46,16 @@ from hairmask_core.photo.oklab import linear_to_srgb
 from hairmask_core.photo.pixels import Photo, from_float, to_float
 from hairmask_core.pipeline import find_hair
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
+from synthetic.strands import Scene, render  # noqa: E402
+
 SIMILAR = 15  # L* between hair and shade: up to here they are of similar depth
 STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 QUICK = ("black", "chestnut", "brown", "ash-blond", "platinum", "copper", "pink", "blue")
 SHOWN = ("platinum", "copper", "blue")
 TILE = 150  # pixels, of the contact sheet
 
-# Scenes of `rendered_hair.py` whose hair happens to be black, blond, grey and blue: number and style.
+# Scenes of synthetic/strands.py whose hair happens to be black, blond, grey and blue: number and style.
 RENDERED = ((19, "straight"), (1, "wavy"), (3, "straight"), (7, "wavy"))
 
 # What hair of each group looks like, in OKLab.
@@ -118,8 +122,6 @@ def real_sources(data: Path, each: int) -> list[Source]:
 
 def free_sources() -> list[Source]:
     """The astronaut, and rendered hair of the other colors."""
-    from rendered_hair import Scene, render
-
     portrait = skimage.data.astronaut()
     sources = [make_source("astronaut", portrait, find_hair(Photo(portrait), open_session(choose_card(), "cpu")).matte)]
     for number, style in RENDERED:

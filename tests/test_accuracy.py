@@ -1,13 +1,13 @@
 """The models on photos that they have not seen: held-out ones, where they lie beside the repository, and free ones."""
 
-import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hairmask_core.evaluation.evaluate import evaluate, find_pairs
+from benchmarks import no_hair
+from benchmarks.held_out import held_out_pairs
+from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.cards import ENGINES, choose_card, find_cards
 from hairmask_core.inference.session import open_session
 from hairmask_core.photo.pixels import Photo
@@ -18,20 +18,14 @@ DATA = REPOSITORY.parent / "shared" / "data"
 FLOORS = {"figaro1k": 0.92, "ccp": 0.75}  # of the default model's mean IoU
 beside = pytest.mark.skipif(not DATA.is_dir(), reason="the photos are not part of the product")
 
-sys.path.append(str(REPOSITORY / "benchmarks"))
-import no_hair  # noqa: E402
-
-
-def held_out(dataset):
-    pairs = find_pairs(DATA / dataset / "images", DATA / dataset / "masks")
-    return [pair for pair in pairs if zlib.crc32(pair[0].stem.encode()) % 10 == 0]
-
 
 @pytest.fixture(scope="module")
 def measured(session):
     """Figures of the default model on validation photos, by data set, refined and as the network gave them."""
     return {
-        (dataset, refined): evaluate(held_out(dataset), lambda photo: find_hair(photo, session, refined).matte)
+        (dataset, refined): evaluate(
+            held_out_pairs(DATA, dataset), lambda photo: find_hair(photo, session, refined).matte
+        )
         for dataset, refined in (("figaro1k", True), ("figaro1k", False), ("ccp", True))
     }
 
@@ -55,7 +49,7 @@ def test_refinement_does_not_lose(measured, figure):
 def test_other_models_are_what_their_cards_say():
     for card in (card for card in find_cards()[1:] if card.task in ENGINES.values()):
         other = open_session(card, "cpu")
-        found = evaluate(held_out("ccp"), lambda photo: find_hair(photo, other).matte)
+        found = evaluate(held_out_pairs(DATA, "ccp"), lambda photo: find_hair(photo, other).matte)
         assert found["mean"]["iou"] == pytest.approx(card.details["accuracy"]["ccp"]["iou"], abs=2e-3)
 
 
