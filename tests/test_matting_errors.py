@@ -9,7 +9,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.matting_errors import TOLERANCE, connectivity_error, gradient_error, mse, sad
-from benchmarks.rendered_hair import Scene, render, scenes
+from synthetic.strands import Scene, render, scenes
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_alpha_is_what_two_backgrounds_say_it_is(monkeypatch):
     scene, seen = Scene(7, 0.1, "curly", ""), []
     for level in (64, 192):
         gray = np.full((*scene.size[::-1], 3), level, np.float32)
-        monkeypatch.setattr("benchmarks.rendered_hair.draw_background", lambda scene, rng, gray=gray: gray.copy())
+        monkeypatch.setattr("synthetic.strands.draw_background", lambda scene, rng, gray=gray: gray.copy())
         picture, alpha = render(scene)
         seen.append(picture.astype(np.float32))
     expected = 1 - (seen[1] - seen[0]) / 128
