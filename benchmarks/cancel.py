@@ -14,25 +14,24 @@ import statistics
 import time
 from pathlib import Path
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import Session, open_session
+from hairmask_core.options import Quality
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair, recolor_photo
-from hairmask_core.segmentation.whole_image import QUALITIES
+from hairmask_core.pipeline import find_hair, recolor_layer
+from hairmask_core.segmentation.segmenter import Segmenter, open_model
 
 COPPER = (0.71, 0.35, 0.16)
 
 
-def longest_wait(photo: Photo, session: Session, **options) -> tuple[float, float, str]:
+def longest_wait(photo: Photo, model: Segmenter) -> tuple[float, float, str]:
     """Seconds of the longest wait between two reports, seconds in all, and what was being done then."""
     said = [(time.perf_counter(), "start")]
 
     def report(done: float, text: str) -> None:
         said.append((time.perf_counter(), f"{text}, {done:.0%}"))
 
-    hair = find_hair(photo, session, report=report, **options)
-    recolor_photo(photo, hair, COPPER, report=report)
+    hair = find_hair(photo, model, report=report)
+    recolor_layer(photo, hair, COPPER, report=report)
     waits = [(later[0] - sooner[0], later[1]) for sooner, later in zip(said, said[1:])]
     return max(waits)[0], said[-1][0] - said[0][0], max(waits)[1]
 
@@ -44,12 +43,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     photo, records = read_photo(args.photo), []
-    ways = [("whole", {"quality": quality}) for quality in QUALITIES]
+    ways = [("whole", {"quality": quality.value}) for quality in Quality]
     ways += [("texture", {"step": step}) for step in (1, 2, 8)]
     for engine, options in ways:
-        session = open_session(choose_card(engine=engine), "cpu")
-        longest_wait(photo, session, **options)
-        runs = [longest_wait(photo, session, **options) for _ in range(args.runs)]
+        model = open_model(engine=engine, device="cpu", **options)
+        longest_wait(photo, model)
+        runs = [longest_wait(photo, model) for _ in range(args.runs)]
         wait, whole = (statistics.median(run[i] for run in runs) for i in (0, 1))
         records.append({"engine": engine, **options, "longest_wait": wait, "seconds": whole, "at": max(runs)[2]})
     print(f"{photo.width}x{photo.height}, longest wait between two reports, median of {args.runs} runs")

@@ -25,9 +25,14 @@ import cv2
 import numpy as np
 import skimage.data
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import Session, open_session
-from hairmask_core.segmentation.sliding_window import cheapest_way, dense_map, interpolate_map, slide_window
+from hairmask_core.segmentation.segmenter import open_model
+from hairmask_core.segmentation.sliding_window import (
+    WindowClassifier,
+    cheapest_way,
+    dense_map,
+    interpolate_map,
+    slide_window,
+)
 
 STEPS = (35, 16, 8, 4, 2, 1)
 BATCHES = (16, 64, 256)
@@ -73,27 +78,27 @@ def peak_megabytes() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
-def best_batch(photo: np.ndarray, session: Session) -> int:
+def best_batch(photo: np.ndarray, classifier: WindowClassifier) -> int:
     """The batch size at which windows are classified quickest."""
     times = {}
     for batch in BATCHES:
-        slide_window(photo, session, 8, batch)
-        times[batch] = seconds(lambda size=batch: slide_window(photo, session, 4, size))[0]
+        slide_window(photo, classifier, 8, batch)
+        times[batch] = seconds(lambda size=batch: slide_window(photo, classifier, 4, size))[0]
     return min(times, key=times.get)
 
 
-def compare_steps(photo: np.ndarray, session: Session) -> tuple[list[dict], int]:
+def compare_steps(photo: np.ndarray, classifier: WindowClassifier) -> tuple[list[dict], int]:
     """One record a step, and the batch size of the naive windows."""
     for step in (8, 1):  # both graphs, once without the clock
-        dense_map(photo, session, step)
+        dense_map(photo, classifier, step)
     dense, records = {}, []
     for step in STEPS:
         forget_peak()
-        taken, result = seconds(lambda s=step: dense_map(photo, session, s))
+        taken, result = seconds(lambda s=step: dense_map(photo, classifier, s))
         dense[step] = taken, result, peak_megabytes()
-    batch = best_batch(photo[:128, :128], session)
+    batch = best_batch(photo[:128, :128], classifier)
     for step in STEPS:
-        taken, expected = seconds(lambda s=step: slide_window(photo, session, s, batch))
+        taken, expected = seconds(lambda s=step: slide_window(photo, classifier, s, batch))
         seconds_dense, result, peak = dense[step]
         records.append(
             {
@@ -107,13 +112,13 @@ def compare_steps(photo: np.ndarray, session: Session) -> tuple[list[dict], int]
                     np.abs(interpolate_map(result, step, *photo.shape[:2]) - dense[1][1]).mean()
                 ),
                 "windows": result.size,
-                "way": cheapest_way(session, step),
+                "way": cheapest_way(classifier, step),
             }
         )
     return records, batch
 
 
-def growth(session: Session, path: Path) -> list[dict]:
+def growth(classifier: WindowClassifier, path: Path) -> list[dict]:
     """Seconds at step 1 by photo size, drawn to `path`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -122,7 +127,7 @@ def growth(session: Session, path: Path) -> list[dict]:
     for megapixels in MEGAPIXELS:
         photo = portrait(round((megapixels * 1e6) ** 0.5))
         forget_peak()
-        taken, _ = seconds(lambda p=photo: dense_map(p, session))
+        taken, _ = seconds(lambda p=photo: dense_map(p, classifier))
         records.append({"megapixels": megapixels, "seconds": taken, "peak_mb": peak_megabytes()})
         print(
             f"{megapixels:6} MP {taken:8.2f} s {taken / megapixels:6.2f} s/MP {records[-1]['peak_mb']:8.0f} MB",
@@ -133,7 +138,11 @@ def growth(session: Session, path: Path) -> list[dict]:
     axes = figure.add_subplot()
     axes.plot([r["megapixels"] for r in records], [r["seconds"] for r in records], "o-")
     axes.set(
-        xlabel="megapixels", ylabel="seconds, step 1", xlim=0, ylim=0, title=f"{session.card.name}, {session.device}"
+        xlabel="megapixels",
+        ylabel="seconds, step 1",
+        xlim=0,
+        ylim=0,
+        title=f"{classifier.card.model}, {classifier.strided.device}",
     )
     figure.savefig(path)
     return records
@@ -147,20 +156,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--growth", type=Path, metavar="PNG", help="measure how the time grows with the photo instead")
     args = parser.parse_args()
-    session = open_session(choose_card(args.model, engine="texture"), args.device)
-    for notice in session.notices:
+    model = open_model(args.model, engine="texture", device=args.device)
+    classifier = model.fine
+    for notice in model.notices:
         print(notice)
-    result = {"model": session.card.name, "device": session.device}
+    result = {"model": model.card.name, "device": model.device}
     if args.growth:
-        result["growth"] = growth(session, args.growth)
+        result["growth"] = growth(classifier, args.growth)
     else:
-        photo, cost = portrait(160 if args.quick else 512), session.card.multiplications
-        records, batch = compare_steps(photo, session)
+        photo, cost = portrait(160 if args.quick else 512), classifier.multiplications
+        records, batch = compare_steps(photo, classifier)
         ratio = cost["window"] / cost["dilated"]
         result |= {"steps": records, "batch": batch, "multiplications": cost, "ratio_of_operations": ratio}
-        print(
-            f"{session.card.name} on {session.device}, {photo.shape[1]}x{photo.shape[0]}, naive in batches of {batch}"
-        )
+        print(f"{model.card.name} on {model.device}, {photo.shape[1]}x{photo.shape[0]}, naive in batches of {batch}")
         print("  step  windows    naive s    dense s  windows/s  speed-up  max. difference  between   peak MB  way")
         for r in records:
             print(

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 import skimage.data
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
+from hairmask_core.segmentation.segmenter import open_model
 
 SIDE = 320
 
@@ -39,10 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out")
     args = parser.parse_args()
-    session = open_session(choose_card(), "cpu")
+    model = open_model(device="cpu")
     cells = []
     for name, (picture, part) in cases().items():
-        hair = find_hair(Photo(picture), session).matte > 0.5
+        hair = find_hair(Photo(picture), model).matte > 0.5
         print(f"{name}: {100 * hair.mean():.2f} % of the picture")
         shown = np.where(hair[..., None], picture // 3 + np.array([170, 0, 170], np.uint8), picture)[part]
         scale = SIDE / max(shown.shape[:2])

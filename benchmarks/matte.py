@@ -37,12 +37,12 @@ from matting_errors import connectivity_error, gradient_error, mse, sad
 
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.evaluation.metrics import boundary_f_score, iou
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import Session, open_session
+from hairmask_core.inference.network import Network
 from hairmask_core.matting.guided_filter import guided_filter_coefficients
 from hairmask_core.matting.upsampling import WORK_LONG_SIDE, enlarge_map, refine_outline
 from hairmask_core.photo.files import read_photo
 from hairmask_core.pipeline import assemble, segment_photo
+from hairmask_core.segmentation.segmenter import open_model
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
 from synthetic.strands import Scene, render, scenes  # noqa: E402
@@ -113,8 +113,8 @@ def closed_form(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray | None:
 
 
 @functools.cache
-def network() -> Session:
-    return open_session(choose_card(), "cpu").matting
+def network() -> Network:
+    return open_model(device="cpu").matting
 
 
 def matting_network(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
@@ -185,12 +185,12 @@ def measure_sizes(names: list[str]) -> list[dict]:
 
 def measure_photos(data: Path) -> list[dict]:
     """Mean figures on each data set's held-out photos: the network's map as it is, and refined in two ways."""
-    session, records = open_session(choose_card(), "cpu"), []
-    ways = {"the map": (False, None), "guided filter": (True, None), "matting network": (True, session.matting.run)}
+    model, records = open_model(device="cpu"), []
+    ways = {"the map": (False, None), "guided filter": (True, None), "matting network": (True, model.matting.run)}
     print("| photos | refined by | IoU | pixel accuracy | boundary F |\n" + "|---" * 5 + "|")
     for name in PHOTOS:
         files = held_out_pairs(data, name)
-        seen = [segment_photo(read_photo(image), session) for image, _ in files]
+        seen = [segment_photo(read_photo(image), model) for image, _ in files]
         for way, how in ways.items():
             crops = iter(seen)
             mean = evaluate(files, lambda photo: assemble(photo, next(crops), *how))["mean"]

@@ -21,10 +21,9 @@ import numpy as np
 import skimage.data
 import skimage.io
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
+from hairmask_core.segmentation.segmenter import open_model
 from hairmask_core.segmentation.whole_image import QUALITIES
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
@@ -287,13 +286,13 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    session = open_session(choose_card(args.model), "cpu")
+    model = open_model(args.model, quality=args.quality, device="cpu")
     tiles = []
     for name, picture in scenes():
-        tiles.append((name, picture, find_hair(Photo(picture), session, quality=args.quality).matte > 0.5))
+        tiles.append((name, picture, find_hair(Photo(picture), model).matte > 0.5))
     shares = {name: float(hair.mean()) for name, _, hair in tiles}
     mean = float(np.mean(list(shares.values())))
-    print(f"{session.card.name}, {args.quality}: {len(shares)} pictures without human hair")
+    print(f"{model.card.name}, {args.quality}: {len(shares)} pictures without human hair")
     for name, share in sorted(shares.items(), key=lambda item: -item[1]):
         if share > 0:
             print(f"  {name:<24}{100 * share:6.2f} %")

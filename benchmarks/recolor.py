@@ -39,12 +39,11 @@ from skimage.color import deltaE_ciede2000, hsv2rgb, rgb2hsv, rgb2lab
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import Shade, named_shades
 from hairmask_core.hair.tone import HairTone, measure_tone
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
 from hairmask_core.photo.files import write_image
 from hairmask_core.photo.oklab import linear_to_srgb
 from hairmask_core.photo.pixels import Photo, from_float, to_float
 from hairmask_core.pipeline import find_hair
+from hairmask_core.segmentation.segmenter import open_model
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
 from synthetic.strands import Scene, render  # noqa: E402
@@ -123,7 +122,7 @@ def real_sources(data: Path, each: int) -> list[Source]:
 def free_sources() -> list[Source]:
     """The astronaut, and rendered hair of the other colors."""
     portrait = skimage.data.astronaut()
-    sources = [make_source("astronaut", portrait, find_hair(Photo(portrait), open_session(choose_card(), "cpu")).matte)]
+    sources = [make_source("astronaut", portrait, find_hair(Photo(portrait), open_model(device="cpu")).matte)]
     for number, style in RENDERED:
         scene = Scene(number, 0.3, style, "wall")
         sources.append(make_source(scene.name, *render(scene)))

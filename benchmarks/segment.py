@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 import skimage.data
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import Session, open_session
+from hairmask_core.inference.network import Network
 from hairmask_core.matting.upsampling import enlarge_map
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.photo.proxy import make_proxy, proxy_size
 from hairmask_core.pipeline import find_hair
+from hairmask_core.segmentation.segmenter import open_model
 from hairmask_core.segmentation.whole_image import QUALITIES, segment
 
 BASELINE = "one pass"
@@ -51,11 +51,11 @@ def photos() -> dict[str, Photo]:
     return {name: Photo(np.ascontiguousarray(rgb)) for name, rgb in pictures.items()}
 
 
-def one_pass(photo: Photo, session: Session) -> np.ndarray:
+def one_pass(photo: Photo, network: Network) -> np.ndarray:
     """The whole photo at the model's working scale, once: what the network costs by itself."""
-    card = session.card
+    card = network.card
     proxy = make_proxy(photo, proxy_size(photo.width, photo.height, card.long_side, card.multiple))
-    return enlarge_map(segment(proxy, session), photo.width, photo.height)
+    return enlarge_map(segment(proxy, network), photo.width, photo.height)
 
 
 def milliseconds(methods: dict[str, Callable[[Photo], object]], photo: Photo, runs: int) -> dict[str, float]:
@@ -78,26 +78,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
-    session = open_session(choose_card(args.model), args.device)
-    for notice in session.notices:
+    model = open_model(args.model, device=args.device)
+    for notice in model.notices:
         print(notice)
-    methods = {quality: lambda photo, q=quality: find_hair(photo, session, False, q) for quality in QUALITIES}
-    methods[BASELINE] = lambda photo: one_pass(photo, session)
+    methods = {quality: lambda photo, m=model.adjusted(quality): find_hair(photo, m, False) for quality in QUALITIES}
+    methods[BASELINE] = lambda photo: one_pass(photo, model.network)
     table = {name: milliseconds(methods, photo, 5 if args.quick else 25) for name, photo in photos().items()}
     mean = {method: statistics.mean(row[method] for row in table.values()) for method in methods}
 
-    print(f"{session.card.name} on {session.device}, milliseconds")
+    print(f"{model.card.name} on {model.device}, milliseconds")
     print(f"  {'':<24}" + "".join(f"{method:>14}" for method in methods))
     for name, row in (table | {"mean": mean}).items():
         print(f"  {name:<24}" + "".join(f"{row[method]:14.1f}" for method in methods))
     result = {
-        "model": session.card.name,
-        "device": session.device,
+        "model": model.card.name,
+        "device": model.device,
         "ms_per_photo": mean["fast"],
         "ms_per_photo_best": mean["best"],
         "ms_per_photo_one_pass": mean[BASELINE],
         "ratio_to_one_pass": mean["fast"] / mean[BASELINE],
-        "model_mb": session.card.path.stat().st_size / 1e6,
+        "model_mb": model.card.network.path.stat().st_size / 1e6,
         "photos": table,
     }
     print(f"  fast takes {result['ratio_to_one_pass']:.2f} times as long as {BASELINE}")

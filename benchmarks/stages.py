@@ -21,53 +21,53 @@ import onnxruntime as ort
 from held_out import held_out_pairs
 
 from hairmask_core.evaluation.evaluate import evaluate
-from hairmask_core.inference.cards import ENGINES, choose_card
-from hairmask_core.inference.session import Session, open_session
-from hairmask_core.options import LARGEST_STEP
+from hairmask_core.options import LARGEST_STEP, Engine
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import assemble, segment_photo
-from hairmask_core.segmentation.patch import classify_windows, context_map
+from hairmask_core.segmentation.patch import PatchSegmenter, classify_windows, context_map
 from hairmask_core.segmentation.pixel_classifier import reclassify, sharpen_noisy_or, smooth_binomial
 from hairmask_core.segmentation.regions import Crop
+from hairmask_core.segmentation.segmenter import open_model
 
 FIGURES = ("iou", "f1", "average_precision", "boundary_f_score")
 
 
-def both_scales(photo: Photo, session: Session, step: int) -> list[Crop]:
-    return [classify_windows(photo, session, step)]
+def both_scales(photo: Photo, model: PatchSegmenter) -> list[Crop]:
+    return [classify_windows(photo, model.fine, model.coarser, model.card.fusion, model.step)]
 
 
-def fine_scale(photo: Photo, session: Session, step: int) -> list[Crop]:
-    return [classify_windows(photo, replace(session, coarser=None), step)]
+def fine_scale(photo: Photo, model: PatchSegmenter) -> list[Crop]:
+    return both_scales(photo, replace(model, coarser=None))
 
 
-def coarse_scale(photo: Photo, session: Session, step: int) -> list[Crop]:
-    (crop,) = fine_scale(photo, session, LARGEST_STEP)  # for its place and size
+def coarse_scale(photo: Photo, model: PatchSegmenter) -> list[Crop]:
+    (crop,) = fine_scale(photo, model.adjusted(step=LARGEST_STEP))  # for its place and size
     size = crop.coarse.shape[::-1]
-    step = step * session.coarser.card.long_side / session.card.long_side
-    return [replace(crop, coarse=context_map(photo, session.coarser, step, size))]
+    step = model.step * model.coarser.card.long_side / model.fine.card.long_side
+    return [replace(crop, coarse=context_map(photo, model.coarser, step, size))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see held_out.py)")
-    parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--engine", choices=[engine.value for engine in Engine], default="whole")
     parser.add_argument("--step", type=int, default=2)
     parser.add_argument("--pixels", type=Path)
     parser.add_argument("--set", default="figaro1k", help="the data set")
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
     files = held_out_pairs(args.data, args.set)[: args.limit]
-    session = open_session(choose_card(engine=args.engine), "cpu")
-    segment = both_scales if session.card.task == "patch" else segment_photo
-    seen = [segment(read_photo(image), session, step=args.step) for image, _ in files]
+    model = open_model(engine=args.engine, step=args.step, device="cpu")
+    in_windows = isinstance(model, PatchSegmenter)
+    segment = both_scales if in_windows else segment_photo
+    seen = [segment(read_photo(image), model) for image, _ in files]
 
     stages = {
         "sharpened": lambda crop: sharpen_noisy_or(crop.coarse),
         "neighbours": lambda crop: smooth_binomial(crop.coarse),
     }
-    classify = session.pixels.run if session.pixels else None
+    classify = model.pixels.run if in_windows and model.pixels else None
     if args.pixels:
         runtime = ort.InferenceSession(args.pixels.read_bytes(), providers=["CPUExecutionProvider"])
         classify = lambda f: runtime.run(None, {"features": f})[0]  # noqa: E731
@@ -86,9 +86,9 @@ def main() -> None:
 
     print(f"{args.engine}, step {args.step}, {args.set}, {len(files)} photos")
     print("| stage | IoU | F1 | AP | boundary F |\n|---|---|---|---|---|")
-    if session.coarser:
+    if in_windows and model.coarser:
         for name, segment in {"fine scale alone": fine_scale, "coarser scale alone": coarse_scale}.items():
-            row(name, [], False, [segment(read_photo(image), session, args.step) for image, _ in files])
+            row(name, [], False, [segment(read_photo(image), model) for image, _ in files])
     row("the map", [], False)
     chain = []
     for name, stage in stages.items():

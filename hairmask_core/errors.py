@@ -20,6 +20,14 @@ class ModelError(HairmaskError):
     """A model file or its card is missing, altered or unusable."""
 
 
+class NoSuchModelError(ModelError):
+    """There is no model of the name that was given."""
+
+
+class UsageError(HairmaskError):
+    """What was asked for on the command line cannot be, or does not go together."""
+
+
 class NoHairError(HairmaskError):
     """No hair was found in the photo."""
 

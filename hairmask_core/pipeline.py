@@ -1,28 +1,34 @@
-"""Photo -> hair mask -> recolored photo, with progress and cancellation: segment, refine, measure, recolor."""
+"""The whole story on one page: segment -> refine -> tell people apart -> recolor -> compose.
+
+`find_hair` does the first two; `tell_people_apart` and `hair.instances.divide_hair` say which hair gets a layer of its
+own; `recolor_layer` makes that layer, `recolor` and `compose` the picture that is seen. All report progress and can be
+stopped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from .color.blend import blend, take_color
 from .color.recolor import recolor_strips
-from .color.shades import Shade
+from .color.shades import Shade, shade_color
 from .errors import NoHairError
+from .hair.instances import HairInstances, HairPart, find_instances
 from .hair.strands import root_to_tip, shades_between
 from .hair.tone import Hair, measure_tone, sample_photo, tone_color
-from .inference.session import Session
 from .matting.upsampling import enlarge_map, refine_outline
-from .options import DEFAULT_STEP
 from .photo.pixels import Photo
-from .segmentation.patch import segment_by_patches
 from .segmentation.regions import Crop, feather
-from .segmentation.whole_image import QUALITIES, segment_at_scales
+from .segmentation.segmenter import Segmenter
 
 # `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
 # It may raise (errors.Cancelled) to stop the work; nothing is half-written then.
 Report = Callable[[float, str], None]
+Color = tuple[float, float, float]  # sRGB-encoded, each 0…1
 
 
 def no_report(fraction: float, text: str) -> None:
@@ -33,44 +39,71 @@ def no_progress(fraction: float) -> None:
     """The same, where only the fraction is told."""
 
 
-def find_hair(
-    photo: Photo,
-    session: Session,
-    refine: bool = True,
-    quality: str = "fast",
-    step: int = DEFAULT_STEP,
-    report: Report = no_report,
-) -> Hair:
-    """Hair probability at the photo's own resolution, and the hair's tone.
+# Where hair is
 
-    refine: follow the photo's own edges; False gives the network's map, only enlarged.
-    quality: key of QUALITIES, for whole-image networks. step: for patch classifiers, see `segmentation.patch`.
-    Raises NoHairError for a fully transparent photo, ModelError if the model cannot run, ValueError for another quality
-    or step, and whatever `report` raises.
+
+def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Report = no_report) -> Hair:
+    """Find the hair in a photo.
+
+    Parameters
+    ----------
+    photo : Photo
+        As `read_photo` gives it, or `Photo(rgb)` for an array (H, W, 3) of uint8, uint16 or float32 (0 to 1).
+    model : Segmenter
+        As `open_model` gives it.
+    refine : bool
+        Whether the outline follows the photo's own edges. False gives the network's map, only enlarged.
+    report : callable
+        Called with the fraction done, 0 to 1, and what is being done; may raise to stop the work.
+
+    Returns
+    -------
+    Hair
+        `matte`, (H, W) float32: how much of each pixel is hair, 0 to 1. `tone`: its color. `share`: of the photo;
+        `found`: whether that is any worth mentioning. `notices`: sentences for the user, where a device failed.
+
+    Raises
+    ------
+    NoHairError
+        If the photo is fully transparent. That no hair is found is no error here: see `Hair.found`.
+    ModelError
+        If the model cannot run.
+
+    References
+    ----------
+    Whole image: fully convolutional network (Long et al. 2015) with a U-shaped decoder (Ronneberger et al. 2015), by
+    multi-scale inference. Texture: dense patch classification (Giusti et al. 2013). Outline: guided filter (He, Sun,
+    Tang 2013), or its linear model with learned coefficients (Levin et al. 2008; Wu et al. 2018).
+
+    Examples
+    --------
+    >>> hair = find_hair(read_photo("portrait.jpg"), open_model())
+    >>> hair.found, hair.matte.shape, round(hair.share, 2)
+    (True, (512, 512), 0.04)
     """
-    if quality not in QUALITIES:
-        raise ValueError(f"There is no quality {quality!r}: it must be one of {', '.join(QUALITIES)}.")
-    crops = segment_photo(photo, session, quality, step, lambda done: report(0.4 * done, "Looking for hair"))
-    network = session.matting.run if session.matting and QUALITIES[quality].strands else None
-    matte = assemble(photo, crops, refine, network, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
+    notices, model.notices[:] = list(model.notices), []
+    try:
+        crops = segment_photo(photo, model, lambda done: report(0.4 * done, "Looking for hair"), notices)
+        network = model.refiner.telling(notices).run if model.refiner else None
+        matte = assemble(photo, crops, refine, network, lambda done: report(0.4 + 0.6 * done, "Refining the outline"))
+    except BaseException:  # this answer will not be given: the next one tells
+        model.notices[:] = notices
+        raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    return Hair(matte, measure_tone(*sample_photo(photo, matte)), float(share))
+    return Hair(matte, measure_tone(*sample_photo(photo, matte)), float(share), tuple(notices))
 
 
 def segment_photo(
     photo: Photo,
-    session: Session,
-    quality: str = "fast",
-    step: int = DEFAULT_STEP,
+    model: Segmenter,
     report: Callable[[float], None] = no_progress,
+    notices: list[str] | None = None,
 ) -> list[Crop]:
-    """The photo as the model saw it, crop by crop; see `find_hair`. report: called with the fraction done, 0…1."""
+    """The photo as the model saw it, crop by crop; see `find_hair` and `Segmenter.predict`."""
     report(0.0)
     if photo.alpha is not None and not photo.alpha.any():
         raise NoHairError("The image is empty (fully transparent): choose a layer or photo that shows a person.")
-    if session.card.task == "patch":
-        return [segment_by_patches(photo, session, step, report)]
-    return segment_at_scales(photo, session, QUALITIES[quality], report)
+    return model.predict(photo, report, notices)
 
 
 def assemble(
@@ -82,7 +115,7 @@ def assemble(
 ) -> np.ndarray:
     """The matte of the whole photo from its crops: (H, W) float32, 0…1; see `find_hair`.
 
-    network: for `refine_outline`.
+    network: for `refine_outline`. report: called with the fraction done, 0…1; may raise to stop the work.
     """
     matte = np.zeros((photo.height, photo.width), np.float32)
     area, done = sum(crop.region.area for crop in crops), 0
@@ -113,6 +146,17 @@ def require_hair(hair: Hair) -> None:
         )
 
 
+# Whose it is
+
+
+def tell_people_apart(photo: Photo, hair: Hair, report: Report = no_report) -> HairInstances:
+    """Whose hair it is, where there are several people; see `find_instances`."""
+    return find_instances(photo, hair, report=lambda done: report(done, "Telling people apart"))
+
+
+# Its new color
+
+
 def shade_of_hair(hair: Hair, path: Path) -> Shade:
     """The color of the hair that was found in the photo at `path`, as a shade for other hair.
 
@@ -126,32 +170,107 @@ def shade_of_hair(hair: Hair, path: Path) -> Shade:
     return Shade(name, name, tone_color(hair.tone))
 
 
-def recolor_photo(
+def recolor(
     photo: Photo,
     hair: Hair,
-    shade: tuple[float, float, float],
+    shade: str | Color,
     strength: float = 1.0,
+    tips: str | Color | None = None,
     report: Report = no_report,
-    tips: tuple[float, float, float] | None = None,
-) -> np.ndarray:
-    """The recolored photo on every pixel: (H, W, 3) of the photo's dtype. See `recolor`.
+) -> Photo:
+    """Recolor the hair in a photo.
 
-    tips: the shade of the hair's tips, towards which `shade` then changes from the roots on; see `hair.strands`. Both
-    sRGB-encoded, each 0…1.
+    Parameters
+    ----------
+    photo : Photo
+        The photo.
+    hair : Hair
+        Its hair, as `find_hair` gives it.
+    shade : str or tuple of float
+        The new color: a shade's name (``hairmask recolor --help`` lists them), "#rrggbb", or (r, g, b), sRGB-encoded,
+        each 0 to 1.
+    strength : float
+        How far towards the shade: 0 gives the photo back, 1 the full shade.
+    tips : str or tuple of float, optional
+        The color of the hair's tips, towards which `shade` then changes along the strands from the roots on.
+    report : callable
+        Called with the fraction done, 0 to 1, and what is being done; may raise to stop the work.
+
+    Returns
+    -------
+    Photo
+        (1 - p) photo + p recolored, p the hair's matte, on sRGB-encoded values; of the photo's dtype, with its alpha
+        and its color profile.
+
+    Raises
+    ------
+    ShadeError
+        For a name that no shade has, or a color that is none.
+    ValueError
+        For a strength or a color beyond 0 to 1, and for hair of a photo of another size.
+
+    References
+    ----------
+    The tone transform works in OKLab (Ottosson 2020, "A perceptual color space for image processing"). Along the
+    strands: geodesic distance in the metric of the structure tensor (Bigün, Granlund 1987; Jbabdi et al. 2008).
+
+    Examples
+    --------
+    >>> photo = read_photo("portrait.jpg")
+    >>> hair = find_hair(photo, open_model())
+    >>> write_photo("copper.png", recolor(photo, hair, "copper"))
+    >>> write_photo("ombre.png", recolor(photo, hair, "dark-brown", strength=0.8, tips="#d8b070"))
     """
-    return np.concatenate(list(paint_strips(photo.rgb, hair, shade, strength, report, tips)))
+    layer = recolor_layer(photo, hair, shade, strength, tips, report)
+    return replace(photo, rgb=blend(photo.rgb, layer, hair.matte))
 
 
-def paint_strips(
+def recolor_layer(
+    photo: Photo,
+    hair: Hair,
+    shade: str | Color,
+    strength: float = 1.0,
+    tips: str | Color | None = None,
+    report: Report = no_report,
+) -> np.ndarray:
+    """The recolored photo on every pixel, to be masked with the hair's matte, as GIMP's layer has it.
+
+    Parameters
+    ----------
+    photo, hair, shade, strength, tips, report
+        As for `recolor`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) of the photo's dtype, sRGB-encoded: each pixel as if it were hair of that tone in the new shade.
+
+    Raises
+    ------
+    ShadeError, ValueError
+        As `recolor` does.
+
+    Examples
+    --------
+    >>> photo = read_photo("portrait.jpg")
+    >>> layer = recolor_layer(photo, find_hair(photo, open_model()), (0.1, 0.2, 0.8))
+    >>> layer.shape, str(layer.dtype)
+    ((512, 512, 3), 'uint8')
+    """
+    tips = None if tips is None else shade_color(tips)
+    return np.concatenate(list(recolor_rows(photo.rgb, hair, shade_color(shade), strength, tips, report=report)))
+
+
+def recolor_rows(
     pixels: np.ndarray,
     hair: Hair,
-    shade: tuple[float, float, float],
+    shade: Color,
     strength: float = 1.0,
-    report: Report = no_report,
-    tips: tuple[float, float, float] | None = None,
+    tips: Color | None = None,
     position: np.ndarray | None = None,
+    report: Report = no_report,
 ) -> Iterator[np.ndarray]:
-    """`recolor_photo` some rows at a time, from top to bottom.
+    """`recolor_layer` some rows at a time, from top to bottom, so that memory stays bounded.
 
     pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor_strips`. position: (H, W) float32,
     0…1, as `root_to_tip` finds it, where it is known already.
@@ -167,3 +286,34 @@ def paint_strips(
     for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength):
         yield strip
         report(began + (1 - began) * rows.stop / len(pixels), "Recoloring")
+
+
+# The picture that is seen
+
+
+def compose(
+    picture: np.ndarray,
+    pixels: np.ndarray,
+    part: HairPart,
+    shade: Color,
+    strength: float = 1.0,
+    tips: Color | None = None,
+    only_color: bool = False,
+    position: np.ndarray | None = None,
+    report: Report = no_report,
+) -> None:
+    """Lay the recolored hair of one part over a picture, as GIMP shows the masked layer; only where there is any.
+
+    picture: (H, W, 4), changed in place. pixels: (H, W, 4), the photo. only_color: the photo's lightness stays, as in
+    the layer mode LCh Color. The rest as for `recolor_rows`.
+    """
+    rows, columns = (np.flatnonzero(part.matte.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    photo = np.ascontiguousarray(pixels[box][..., :3])
+    hair = replace(part.hair, matte=part.hair.matte[box])
+    position = None if position is None else position[box]
+    layer = np.concatenate(list(recolor_rows(photo, hair, shade, strength, tips, position, report)))
+    above = take_color(photo, layer) if only_color else layer
+    picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, part.matte[box])

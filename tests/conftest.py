@@ -8,8 +8,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
+from hairmask_core.segmentation.segmenter import open_model
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.append(str(REPOSITORY))  # models/training, behind the installed product
@@ -31,11 +30,23 @@ def portrait(tmp_path, astronaut) -> Path:
 
 
 @pytest.fixture(scope="session")
-def session():
-    return open_session(choose_card(), "cpu")
+def model():
+    """The whole-image network that ships."""
+    return open_model(device="cpu")
 
 
 @pytest.fixture(scope="session")
-def classifier():
+def session(model):
+    return model
+
+
+@pytest.fixture(scope="session")
+def texture_model():
     """The patch classifier that ships."""
-    return open_session(choose_card(engine="texture"), "cpu")
+    return open_model(engine="texture", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def classifier(texture_model):
+    """Its networks for the finer of two scales."""
+    return texture_model.fine

@@ -9,9 +9,9 @@ from benchmarks import no_hair
 from benchmarks.held_out import held_out_pairs
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.cards import ENGINES, choose_card, find_cards
-from hairmask_core.inference.session import open_session
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
+from hairmask_core.segmentation.segmenter import open_segmenter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -48,7 +48,7 @@ def test_refinement_does_not_lose(measured, figure):
 @beside
 def test_other_models_are_what_their_cards_say():
     for card in (card for card in find_cards()[1:] if card.task in ENGINES.values()):
-        other = open_session(card, "cpu")
+        other = open_segmenter(card, "cpu")
         found = evaluate(held_out_pairs(DATA, "ccp"), lambda photo: find_hair(photo, other).matte)
         assert found["mean"]["iou"] == pytest.approx(card.details["accuracy"]["ccp"]["iou"], abs=2e-3)
 

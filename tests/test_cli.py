@@ -11,12 +11,12 @@ import skimage.data
 from PIL import Image
 
 from hairmask_core.cli.main import build_parser, main
+from hairmask_core.color.blend import blend
 from hairmask_core.color.shades import named_shades
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
+from hairmask_core.hair.instances import divide_hair
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo, to_float
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_hair, recolor_layer, tell_people_apart
 
 
 def run(*arguments):
@@ -54,14 +54,14 @@ def test_raw_mask_has_16_bits_and_is_not_refined(portrait, tmp_path):
     assert np.abs(raw / 65535 - refined / 255).max() > 0.1
 
 
-def test_the_texture_engine_and_its_step(portrait, tmp_path, astronaut, classifier):
+def test_the_texture_engine_and_its_step(portrait, tmp_path, astronaut, texture_model):
     maps = []
     for step in (4, 9):
         path = tmp_path / f"{step}.png"
         wish = ["--engine", "texture", "--step", str(step), "--force"]
         assert main(["mask", str(portrait), *wish, "-o", str(path)]) == 0
         maps.append(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) / 255)
-        expected = find_hair(Photo(astronaut), classifier, step=step).matte
+        expected = find_hair(Photo(astronaut), texture_model.adjusted(step=step)).matte
         np.testing.assert_allclose(maps[-1], expected, atol=0.5 / 255 + 1e-4)
     assert np.abs(maps[0] - maps[1]).max() > 0.1
 
@@ -106,17 +106,15 @@ def test_recolor_writes_no_more_than_is_asked_for(portrait, tmp_path):
     wanted = [f"--layer-out={layer}", f"--mask-out={mask}"]
     assert main(["recolor", str(portrait), "--shade=blue", *wanted]) == 0
     assert {*tmp_path.iterdir()} == {portrait, layer, mask}
-    assert main(["recolor", str(portrait), "--shade=blue"]) == 1
+    assert main(["recolor", str(portrait), "--shade=blue"]) == 2
 
 
-def test_the_shade_of_another_photo(portrait, tmp_path, astronaut):
+def test_the_shade_of_another_photo(portrait, tmp_path, astronaut, model):
     other = tmp_path / "other.png"
     main(["recolor", str(portrait), "--shade", "copper", "-o", str(other)])
     out = tmp_path / "o.png"
     assert main(["recolor", str(portrait), "--shade-from", str(other), "-o", str(out)]) == 0
-    hair = cv2.erode(
-        (find_hair(Photo(astronaut), open_session(choose_card(), "cpu")).matte > 0.95).astype(np.uint8), None
-    )
+    hair = cv2.erode((find_hair(Photo(astronaut), model).matte > 0.95).astype(np.uint8), None)
     medians = [np.median(read_photo(path).rgb[hair > 0], axis=0) for path in (out, other, portrait)]
     assert np.abs(medians[0] - medians[1]).max() <= 12  # matched, though the two masks differ a little
     assert np.abs(medians[0] - medians[2]).max() > 40  # and not by doing nothing
@@ -127,7 +125,7 @@ def test_the_shade_of_a_photo_without_hair(portrait, tmp_path, capsys):
     wall, out = tmp_path / "wall.png", tmp_path / "o.png"
     assert main(["recolor", str(portrait), "--shade-from", str(wall), "-o", str(out)]) == 3
     assert "wall.png, whose color was to be taken" in one_sentence(capsys) and not out.exists()
-    assert main(["recolor", str(portrait), "--shade-from", str(portrait), "--out-dir", str(tmp_path)]) == 1
+    assert main(["recolor", str(portrait), "--shade-from", str(portrait), "--out-dir", str(tmp_path)]) == 2
     assert "is the photo itself" in one_sentence(capsys)
 
 
@@ -135,14 +133,14 @@ def test_the_photo_whose_shade_is_taken_is_never_overwritten(portrait, tmp_path,
     other = tmp_path / "other.png"
     Image.fromarray(astronaut[:, ::-1]).save(other)
     before = other.read_bytes()
-    assert main(["recolor", str(portrait), "--shade-from", str(other), "-o", str(other)]) == 1
+    assert main(["recolor", str(portrait), "--shade-from", str(other), "-o", str(other)]) == 2
     assert "is the photo itself" in one_sentence(capsys) and other.read_bytes() == before
 
 
-def test_tips_of_another_shade(portrait, tmp_path, astronaut):
+def test_tips_of_another_shade(portrait, tmp_path, astronaut, model):
     out = tmp_path / "o.png"
     assert main(["recolor", str(portrait), "--shade", "black", "--shade-tips", "platinum", "-o", str(out)]) == 0
-    matte = find_hair(Photo(astronaut), open_session(choose_card(), "cpu")).matte
+    matte = find_hair(Photo(astronaut), model).matte
     rows = np.flatnonzero((matte > 0.95).any(axis=1))
     lightness = cv2.cvtColor(read_photo(out).rgb, cv2.COLOR_RGB2Lab)[..., 0]
     top, bottom = (np.median(lightness[part][matte[part] > 0.95]) for part in (rows[:12], rows[-12:]))
@@ -154,6 +152,46 @@ def test_a_shade_or_a_photo_to_take_it_from(portrait, tmp_path, capsys):
         with pytest.raises(SystemExit) as end:
             main(["recolor", str(portrait), *wrong, "-o", str(tmp_path / "o.png")])
         assert end.value.code == 2 and "--shade" in capsys.readouterr().err
+
+
+@pytest.fixture
+def couple(tmp_path, astronaut):
+    """Two people side by side, as a file."""
+    path = tmp_path / "couple.png"
+    Image.fromarray(np.hstack([astronaut, astronaut[:, ::-1] // 2])).save(path)
+    return path
+
+
+def test_one_photo_layer_and_mask_for_each_of_two_people(couple, tmp_path, model):
+    out, layer, mask = (tmp_path / f"{name}.png" for name in ("out", "layer", "mask"))
+    files = ["-o", out, "--layer-out", layer, "--mask-out", mask]
+    assert main(["recolor", str(couple), "--shade", "blue", "--people", "each", *map(str, files)]) == 0
+    written = {path.name for path in tmp_path.iterdir()} - {"couple.png"}
+    assert written == {f"{name}-{number}.png" for name in ("out", "layer", "mask") for number in (1, 2)}
+    photo = read_photo(couple)
+    hair = find_hair(photo, model)
+    instances = tell_people_apart(photo, hair)
+    for number, part in enumerate(divide_hair(hair, instances), 1):
+        layer = recolor_layer(photo, part.hair, "blue")
+        np.testing.assert_array_equal(read_photo(tmp_path / f"layer-{number}.png").rgb, layer)
+        np.testing.assert_array_equal(
+            read_photo(tmp_path / f"out-{number}.png").rgb, blend(photo.rgb, layer, part.matte)
+        )
+        mask = cv2.imread(str(tmp_path / f"mask-{number}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(mask, np.rint(part.matte * 255))
+        other = mask[:, 512:] if number == 1 else mask[:, :512]
+        assert mask.max() > 250 and other.max() < 128
+
+
+def test_one_file_for_each_person_in_a_folder_and_none_over_a_photo(couple, portrait, tmp_path, capsys):
+    folder = tmp_path / "blue"
+    arguments = ["--shade", "blue", "--people", "each"]
+    assert main(["recolor", str(couple), str(portrait), *arguments, "--out-dir", str(folder)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["couple-1.png", "couple-2.png", "portrait-1.png"]
+    photo = couple.rename(tmp_path / "a-2.png")
+    assert main(["recolor", str(photo), *arguments, "-o", str(tmp_path / "a.png")]) == 2
+    assert "a-2.png is the photo itself" in one_sentence(capsys)
+    assert main(["recolor", str(photo), *arguments, "-o", str(photo)]) == 0  # a-2-1.png and a-2-2.png: not itself
 
 
 def test_strength_zero_gives_the_photo_back(portrait, tmp_path, astronaut):
@@ -290,15 +328,15 @@ def test_photo_without_hair_adds_nothing_unless_forced(tmp_path, capsys):
 
 
 def test_shade_that_does_not_exist(portrait, tmp_path, capsys):
-    assert main(["recolor", str(portrait), "--shade", "platinium", "-o", str(tmp_path / "o.png")]) == 1
+    assert main(["recolor", str(portrait), "--shade", "platinium", "-o", str(tmp_path / "o.png")]) == 2
     assert "nearest is 'platinum'" in one_sentence(capsys)
 
 
 def test_the_photo_itself_is_never_overwritten(portrait, tmp_path, capsys):
     before = portrait.read_bytes()
-    assert main(["recolor", str(portrait), "--shade", "blue", "-o", str(portrait)]) == 1
+    assert main(["recolor", str(portrait), "--shade", "blue", "-o", str(portrait)]) == 2
     assert "is the photo itself" in one_sentence(capsys)
-    assert main(["recolor", str(portrait), "--shade", "blue", "--out-dir", str(tmp_path)]) == 1
+    assert main(["recolor", str(portrait), "--shade", "blue", "--out-dir", str(tmp_path)]) == 2
     assert portrait.read_bytes() == before
 
 
@@ -315,7 +353,7 @@ def test_the_photo_itself_is_never_overwritten(portrait, tmp_path, capsys):
 )
 def test_unclear_outputs_are_refused_before_any_work(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
-    assert main(["mask", *arguments]) == 1
+    assert main(["mask", *arguments]) == 2
     assert says in one_sentence(capsys)
 
 
@@ -330,10 +368,36 @@ def test_missing_or_altered_model(portrait, tmp_path, monkeypatch, capsys, damag
     for path in [*models_folder().glob("*.onnx"), *models_folder().glob("*.json")]:
         shutil.copy(path, folder)
     monkeypatch.setenv("HAIRMASK_MODELS", str(folder))
-    model = choose_card().path
+    model = choose_card().network.path
     model.unlink() if damage == "missing" else model.write_bytes(model.read_bytes()[:-1])
     assert main(["mask", str(portrait), "-o", str(tmp_path / "o.png")]) == 1
     assert "python3 install.py" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["mask", "--model", "hair-x", "-o", "m.png"], "The engine whole has no model 'hair-x'"),
+        (["mask", "--engine", "texture", "--model", "hair-u-lite2", "-o", "m.png"], "The engine texture has no model"),
+        (["recolor", "--shade", "coper", "-o", "m.png"], "nearest is 'copper'"),
+        (["recolor", "--shade", "#12", "-o", "m.png"], "write it as #rrggbb"),
+        (["recolor", "--shade", "blue", "--shade-tips", "coper", "-o", "m.png"], "nearest is 'copper'"),
+        (["heatmap", "-o", "m.xyz"], "ending"),
+    ],
+)
+def test_wrong_values_are_status_2_and_one_sentence(portrait, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(portrait.parent)
+    assert main([*arguments, str(portrait)]) == 2
+    assert says in one_sentence(capsys)
+    assert [path.name for path in portrait.parent.iterdir()] == [portrait.name]
+
+
+def test_evaluate_says_what_of_its_files_cannot_be(tmp_path, portrait, capsys):
+    folders = ["--images", str(tmp_path), "--masks", str(tmp_path)]
+    assert main(["evaluate", *folders, "--json", str(tmp_path / "no" / "r.json")]) == 2
+    assert "does not exist" in one_sentence(capsys)
+    assert main(["evaluate", *folders, "--plot", str(tmp_path / "plot.xyz")]) == 2
+    assert "ending" in one_sentence(capsys)
 
 
 def test_wrong_usage_is_status_2(portrait):

@@ -21,6 +21,7 @@ from hairmask_core.errors import HairmaskError, PhotoError, RequestError, ShadeE
 from hairmask_core.evaluation import evaluate, metrics
 from hairmask_core.hair import strands
 from hairmask_core.hair import tone as hair_tone
+from hairmask_core.hair.instances import limit_matte
 from hairmask_core.hair.tone import sample_photo
 from hairmask_core.matting import guided_filter, matting_network, upsampling
 from hairmask_core.options import Options, OptionsError, Request
@@ -29,7 +30,7 @@ from hairmask_core.photo.files import read_photo, write_image
 from hairmask_core.photo.pixels import FULL_SCALE, Photo, from_float, to_float
 from hairmask_core.photo.proxy import make_proxy, proxy_size
 from hairmask_core.photo.strips import row_strips
-from hairmask_core.pipeline import assemble, find_hair, recolor_photo
+from hairmask_core.pipeline import assemble, find_hair, recolor_layer
 from hairmask_core.segmentation import pixel_classifier, regions
 from hairmask_core.segmentation.patch import fuse_log_odds, log_odds
 from hairmask_core.segmentation.regions import Crop
@@ -37,8 +38,8 @@ from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
 from hairmask_core.segmentation.whole_image import QUALITIES
 from hairmask_core.server.pixel_files import (
     PIXEL_TYPES,
+    MaskFiles,
     hash_pixels,
-    limit_matte,
     pixel_file,
     read_pixels,
     to_photo,
@@ -482,13 +483,13 @@ def test_windows_of_the_classifier(classifier, rgb, step):
 @fuzz(40)
 def test_find_hair_and_recolor(session, photo, quality, refined):
     try:
-        hair = find_hair(photo, session, refined, quality)
+        hair = find_hair(photo, session.adjusted(quality), refined)
     except HairmaskError as error:
         assert "fully transparent" in str(error) and not photo.alpha.any()
         return
     promise(hair.matte, (photo.height, photo.width), np.float32)
     assert 0 <= hair.share <= 1 and all(np.isfinite(list(vars(hair.tone).values())))
-    out = recolor_photo(photo, hair, (0.2, 0.4, 0.9), tips=(1.0, 0.0, 0.0))
+    out = recolor_layer(photo, hair, (0.2, 0.4, 0.9), tips=(1.0, 0.0, 0.0))
     promise(to_float(out), photo.rgb.shape, np.float32)
 
 
@@ -672,10 +673,10 @@ def test_pixels_in_files(data, tmp_path):
         read_pixels(path, width + 1, height, kind)
     matte = data.draw(maps((height, width)))
     write_mask(path, matte, np.float32)
-    np.testing.assert_array_equal(limit_matte(np.ones_like(matte), [path]), matte)
+    np.testing.assert_array_equal(limit_matte(np.ones_like(matte), MaskFiles([path], matte.shape)), matte)
     limit = data.draw(maps((height, width), wild=True))
     path.write_bytes(limit.tobytes())
-    promise(limit_matte(matte, [path]), matte.shape, np.float32)
+    promise(limit_matte(matte, MaskFiles([path], matte.shape)), matte.shape, np.float32)
 
 
 FORMATS = ["png", "tif", "jpg", "webp", "bmp", "gif"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hairmask_core.inference.cards import read_card
-from hairmask_core.inference.session import open_session
+from hairmask_core.inference.network import open_network
 from hairmask_core.matting.matting_network import MATTING_FEATURES, MATTING_TILE, matting_features
 from models.training import matting, trainer
 from models.training.matting_network import MattingNet, apply_linear
@@ -127,17 +127,19 @@ def test_the_network_starts_from_the_guess_and_learns(hair, data, tmp_path, monk
     matting.export(network, len(hair), tmp_path, plan)
     card = read_card(tmp_path / f"{matting.NAME}.json")
     assert card.task == "matting" and json.loads((tmp_path / f"{matting.NAME}.json").read_text())["parameters"] > 3e5
-    session = open_session(card, "cpu")
-    assert isinstance(session.runtime, ort.InferenceSession)
+    runs = open_network(card.network, "cpu")
+    assert isinstance(runs.in_use.session.runtime, ort.InferenceSession)
     with torch.no_grad():
-        np.testing.assert_allclose(session.run(x.numpy()), network(x).numpy(), atol=2e-3)
+        np.testing.assert_allclose(runs.run(x.numpy()), network(x).numpy(), atol=2e-3)
 
-    for name, weights in matting.read_weights(card.path).items():  # what --start goes on from
+    for name, weights in matting.read_weights(card.network.path).items():  # what --start goes on from
         torch.testing.assert_close(weights, saved["average"][name], atol=1e-3, rtol=2e-3)
     monkeypatch.setattr(matting, "TRAINING_DATA", ["figaro1k", "things", *matting.TRAINING_DATA])
     slow = dataclasses.replace(plan, phases=(Phase(GUIDE_SIDE, 2, 1),), rate=1e-9)
-    further = torch.load(matting.run(data, hair, tmp_path / "further", card.path, slow), weights_only=True)["network"]
-    torch.testing.assert_close(further, matting.read_weights(card.path), atol=1e-6, rtol=0)
+    further = torch.load(matting.run(data, hair, tmp_path / "further", card.network.path, slow), weights_only=True)[
+        "network"
+    ]
+    torch.testing.assert_close(further, matting.read_weights(card.network.path), atol=1e-6, rtol=0)
 
 
 def test_the_loss_is_least_at_the_truth(hair):

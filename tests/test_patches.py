@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import segment_photo
+from hairmask_core.segmentation.segmenter import open_segmenter
 from models.training import export, patch_classifiers, pixel_classifier, trainer
 from models.training.datasets import ANY, LEFT_OUT, find_samples
 from models.training.patch_network import STRIDE, WINDOW, PatchNet, count_operations, dilate
@@ -206,7 +206,8 @@ def test_the_model_is_built_from_two_classifiers(photos, tmp_path, monkeypatch):
     patch_classifiers.make(data, tmp_path, tmp_path)
 
     card = choose_card(folder=tmp_path, engine="texture")
-    assert card.long_side == 96 and card.coarser.long_side == 48 and card.pixels and card.details["megabytes"] > 1
+    assert card.network.long_side == 96 and card.coarser.strided.long_side == 48
+    assert card.pixels and card.details["megabytes"] > 1
     assert "Figaro-1k (published for research)" in card.details["terms"]
-    (crop,) = segment_photo(Photo(image), open_session(card, "cpu"))
+    (crop,) = segment_photo(Photo(image), open_segmenter(card, "cpu"))
     assert crop.coarse.shape == (64, 96) and crop.coarse[20:44, 36:64].mean() > crop.coarse[:, :20].mean()

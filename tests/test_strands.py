@@ -18,7 +18,7 @@ from hairmask_core.hair.strands import (
 from hairmask_core.hair.tone import Hair, measure_tone
 from hairmask_core.photo.oklab import rgb_to_oklab
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import recolor_photo
+from hairmask_core.pipeline import recolor_layer
 
 SIDE = 400
 
@@ -159,7 +159,7 @@ def test_roots_take_one_shade_and_tips_the_other(dtype):
     photo = Photo((picture / 255 * full).astype(dtype))
     tone = measure_tone(picture.astype(np.float32) / 255, matte)
     brown, pink = find_shade("brown").rgb, find_shade("pink").rgb
-    dyed = recolor_photo(photo, Hair(matte, tone, 0.3), brown, tips=pink)
+    dyed = recolor_layer(photo, Hair(matte, tone, 0.3), brown, tips=pink)
     assert dyed.dtype == dtype
     inside = matte > 0.95
     for rows, shade in ((slice(40, 50), brown), (slice(352, 360), pink)):
@@ -179,10 +179,10 @@ def test_it_can_be_stopped_at_every_report():
             raise Cancelled
 
     stop_at = 0
-    recolor_photo(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
+    recolor_layer(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
     count = len(said)
     assert count >= 6 and said == sorted(said) and said[-1] == 1
     for stop_at in range(1, count + 1):
         said.clear()
         with pytest.raises(Cancelled):
-            recolor_photo(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
+            recolor_layer(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))

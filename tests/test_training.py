@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from hairmask_core.inference.cards import choose_card, models_folder
-from hairmask_core.inference.session import open_session
+from hairmask_core.inference.network import open_network
 from hairmask_core.segmentation.whole_image import segment
 from models.training import __main__ as program
 from models.training import export, trainer, whole_image
@@ -236,7 +236,7 @@ def test_training_goes_on_where_it_stopped_to_the_bit(data, tmp_path, monkeypatc
     for name in ("hair-matting.json", "hair-matting.onnx"):  # whose card is named where it is there
         shutil.copy(models_folder() / name, tmp_path)
     recipe = dataclasses.replace(TINY, matting="hair-matting")
-    monkeypatch.setattr(export, "measure", lambda session, data, quality, sets: {"ccp": {"photos": 2}})
+    monkeypatch.setattr(export, "measure", lambda model, data, quality, sets: {"ccp": {"photos": 2}})
     monkeypatch.setattr(export, "format_tables", lambda figures: "")
     whole_image.export(recipe, checkpoint, data, tmp_path)
     details = json.loads((tmp_path / "tiny.json").read_text())
@@ -244,17 +244,19 @@ def test_training_goes_on_where_it_stopped_to_the_bit(data, tmp_path, monkeypatc
     assert details["training_data"] == ["celebamask", "figaro1k", "nohair"]
     assert details["accuracy"] == details["accuracy_best"] == {"ccp": {"photos": 2}}
     card = choose_card("tiny", tmp_path)
-    p = segment(np.full((64, 96, 3), 0.5, np.float32), open_session(card, "cpu"))
+    p = segment(np.full((64, 96, 3), 0.5, np.float32), open_network(card.network, "cpu"))
     assert p.shape == (64, 96) and 0 < p.min() <= p.max() < 1
 
     samples = torch.stack([Samples(whole_image.Drawing(whole_image.read_sets(TINY, data), TINY.sets, 64), 9)[0][0]] * 2)
     again = whole_image.build(TINY)  # what --start does with a file that has all classes
-    whole_image.start_from_onnx(again, card.path, samples)
+    whole_image.start_from_onnx(again, card.network.path, samples)
     trained = trainer.read_average(whole_image.build(TINY), checkpoint)
     with torch.no_grad():
         torch.testing.assert_close(again(samples).softmax(1), trained(samples).softmax(1), atol=5e-3, rtol=0)
     with pytest.raises(ValueError, match="has learned from nohair, which the recipe does not name"):
-        whole_image.run(dataclasses.replace(TINY, sets={"figaro1k": 0.5, "celebamask": 0.5}), data, tmp_path, card.path)
+        whole_image.run(
+            dataclasses.replace(TINY, sets={"figaro1k": 0.5, "celebamask": 0.5}), data, tmp_path, card.network.path
+        )
 
 
 def test_a_file_that_knows_hair_alone_starts_five_classes(tmp_path):
@@ -281,12 +283,12 @@ def test_a_file_that_knows_hair_alone_starts_five_classes(tmp_path):
 def test_the_shipped_network_starts_the_recipe_that_replaces_it():
     network = whole_image.build(dataclasses.replace(whole_image.RESEARCH, start="random"))
     card = choose_card(whole_image.RESEARCH.name)
-    export.check_terms(card.path, whole_image.RESEARCH.sets)
+    export.check_terms(card.network.path, whole_image.RESEARCH.sets)
     x = torch.rand(1, 3, 64, 64) * 2 - 1
-    whole_image.start_from_onnx(network, card.path, x)
+    whole_image.start_from_onnx(network, card.network.path, x)
     with torch.no_grad():
         p = network(x).softmax(1)[:, :1].numpy()
-    np.testing.assert_allclose(p, open_session(card, "cpu").run(x.numpy()), atol=5e-3)
+    np.testing.assert_allclose(p, open_network(card.network, "cpu").run(x.numpy()), atol=5e-3)
 
 
 def test_a_frozen_encoder_does_not_move_and_a_random_one_does(data, tmp_path):
@@ -439,7 +441,7 @@ def test_the_outlines_band_is_two_pixels_to_either_side():
 
 
 def test_float16_says_nearly_the_same(tmp_path, astronaut):
-    card = choose_card()
+    card = choose_card().network
     quantization.make_float16(card, tmp_path / "half.onnx")
     half = quantization.with_file(card, tmp_path / "half.onnx")
     shipped, other = (quantization.maps(one, [astronaut])[0] for one in (card, half))

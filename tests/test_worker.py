@@ -24,7 +24,7 @@ from hairmask_core.hair.instances import find_instances
 from hairmask_core.options import Options, OptionsError, Request, new_file_name
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair, recolor_photo, shade_of_hair
+from hairmask_core.pipeline import find_hair, recolor_layer, shade_of_hair
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "gimp_plugin" / "hair_recolor"))
@@ -107,7 +107,7 @@ def test_answer_equals_the_pipeline(directory, astronaut, session):
     result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), shade="blue"))
     photo = Photo(astronaut)
     hair = find_hair(photo, session)
-    expected = recolor_photo(photo, hair, find_shade("blue").rgb)
+    expected = recolor_layer(photo, hair, find_shade("blue").rgb)
     layer = np.frombuffer(layer, np.uint8).reshape(512, 512, 4)
     np.testing.assert_array_equal(layer[..., :3], expected)
     assert (layer[..., 3] == 255).all()
@@ -118,12 +118,12 @@ def test_answer_equals_the_pipeline(directory, astronaut, session):
 def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astronaut, session, tmp_path):
     photo, other = Photo(astronaut), tmp_path / "other photo.png"
     hair = find_hair(photo, session)
-    Image.fromarray(blend(astronaut, recolor_photo(photo, hair, find_shade("blue").rgb), hair.matte)).save(other)
+    Image.fromarray(blend(astronaut, recolor_layer(photo, hair, find_shade("blue").rgb), hair.matte)).save(other)
     request = make_request(directory, with_alpha(astronaut), shade={"photo": str(other)}, tips=[1, 0.5, 0])
     result, layer, _ = ask(directory, request)
     assert result["shade"] == "hair of other photo.png to #ff8000"
     shade = shade_of_hair(find_hair(read_photo(other), session), other)
-    expected = recolor_photo(photo, hair, shade.rgb, tips=find_shade("#ff8000").rgb)
+    expected = recolor_layer(photo, hair, shade.rgb, tips=find_shade("#ff8000").rgb)
     np.testing.assert_array_equal(np.frombuffer(layer, np.uint8).reshape(512, 512, 4)[..., :3], expected)
 
 
@@ -452,7 +452,7 @@ def test_pictures_show_what_gimp_would(directory, astronaut, session, output):
     picture = np.frombuffer(picture, np.uint8).reshape(512, 512, 4)
     photo = Photo(astronaut, np.ascontiguousarray(rgba[..., 3]))
     hair = find_hair(photo, session)
-    layer = recolor_photo(photo, hair, find_shade("blue").rgb)
+    layer = recolor_layer(photo, hair, find_shade("blue").rgb)
     layer = take_color(astronaut, layer) if output == "lch picture" else layer
     np.testing.assert_array_equal(picture[..., :3], blend(astronaut, layer, hair.matte * limit))
     np.testing.assert_array_equal(picture[..., 3], rgba[..., 3])
@@ -474,7 +474,7 @@ def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory
     assert (masks[0][:, 512:] < 128).all() and (masks[1][:, :512] < 128).all()
     people = find_instances(Photo(two), whole)
     for number, layer in enumerate(layers, 1):
-        expected = recolor_photo(Photo(two), people.hair_of(number, whole), find_shade("blue").rgb)
+        expected = recolor_layer(Photo(two), people.hair_of(number, whole), find_shade("blue").rgb)
         np.testing.assert_array_equal(layer[..., :3], expected)
     wait_until(lambda: not exchange_files(directory))
 

@@ -26,7 +26,7 @@ from hairmask_core.color.shades import find_shade
 from hairmask_core.inference.cards import models_folder
 from hairmask_core.options import PROTOCOL, new_file_name
 from hairmask_core.photo.pixels import Photo, from_float
-from hairmask_core.pipeline import find_hair, recolor_photo
+from hairmask_core.pipeline import find_hair, recolor_layer
 
 COMMAND = [sys.executable, "-I", "-m", "hairmask_core", "worker", "--directory"]
 SIDE = 32  # of the smallest pictures here
@@ -80,7 +80,7 @@ def answer_of(pixels, shade, session):
     """What the pipeline makes of it: recolored RGBA and mask, as bytes."""
     photo = Photo(pixels)
     hair = find_hair(photo, session)
-    recolored = recolor_photo(photo, hair, find_shade(shade).rgb)
+    recolored = recolor_layer(photo, hair, find_shade(shade).rgb)
     return with_alpha(recolored).tobytes(), from_float(hair.matte, np.uint8).tobytes()
 
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import HairmaskError, NoHairError, PhotoError
+from ..errors import HairmaskError, NoHairError, NoSuchModelError, PhotoError, ShadeError, UsageError
 from ..hair.tone import Hair
-from ..inference.cards import choose_card
-from ..inference.session import Session, open_session
 from ..options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
 from ..photo.files import check_writable_name, read_photo
 from ..photo.pixels import Photo
 from ..pipeline import find_hair, require_hair
+from ..segmentation.segmenter import Segmenter, open_model
 
 # Exit statuses; argparse itself ends with 2 for wrong usage.
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_HAIR, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+# The status that says what kind of error it was, the first that fits.
+EXIT_STATUSES = (
+    (NoHairError, EXIT_NO_HAIR),
+    ((UsageError, ShadeError, NoSuchModelError), EXIT_USAGE),
+    (HairmaskError, EXIT_FAILED),
+)
 
 
 def complain(sentence: str, status: int = EXIT_FAILED) -> int:
@@ -25,22 +32,30 @@ def complain(sentence: str, status: int = EXIT_FAILED) -> int:
     return status
 
 
-def start_session(args) -> Session:
-    """The network that the arguments name, on the device that they name."""
-    session = open_session(choose_card(args.model, engine=args.engine), args.device)
-    for notice in session.notices:
+def complain_of(error: HairmaskError) -> int:
+    """Say what went wrong; returns the exit status for such an error."""
+    return complain(str(error), next(status for kind, status in EXIT_STATUSES if isinstance(error, kind)))
+
+
+def start_model(args) -> Segmenter:
+    """The model that the arguments name, on the device that they name, with their settings."""
+    model = open_model(args.model, engine=args.engine, quality=args.quality, step=args.step, device=args.device)
+    tell(model.notices)
+    model.notices.clear()
+    return model
+
+
+def tell(notices: Iterable[str]) -> None:
+    """Say what the user should know of how something was done."""
+    for notice in notices:
         complain(notice)
-    session.notices.clear()
-    return session
 
 
-def look_for_hair(path: Path, session: Session, args, refine: bool = True, force: bool = False) -> tuple[Photo, Hair]:
+def look_for_hair(path: Path, model: Segmenter, refine: bool = True, force: bool = False) -> tuple[Photo, Hair]:
     """Read a photo and find its hair; the errors name the photo."""
     photo = read_photo(path)
-    hair = find_hair(photo, session, refine, args.quality, args.step)
-    for notice in session.notices:
-        complain(notice)
-    session.notices.clear()
+    hair = find_hair(photo, model, refine)
+    tell(hair.notices)
     if not force:
         try:
             require_hair(hair)
@@ -51,33 +66,46 @@ def look_for_hair(path: Path, session: Session, args, refine: bool = True, force
     return photo, hair
 
 
-def for_each_photo(args, wanted: dict[str, Path | None], one) -> int:
-    """Run `one(photo path, output paths)` on every photo; a photo that fails does not stop the others."""
-    plan = plan_outputs(args.photos, wanted, args.out_dir)
+def only_itself(output: Path) -> list[Path]:
+    """What is written for an output, mostly."""
+    return [output]
+
+
+def for_each_photo(args, wanted: dict[str, Path | None], one, files=only_itself, protected: Iterable[Path] = ()) -> int:
+    """Run `one(photo path, output paths)` on every photo; a photo that fails does not stop the others.
+
+    files: which files may be written for an output. protected: photos that none of them may replace, beside the photos
+    themselves.
+    """
+    plan = plan_outputs(args.photos, wanted, args.out_dir, files, protected)
     worst = 0
     for path, outputs in plan:
         try:
             one(path, outputs)
         except HairmaskError as error:
-            worst = max(worst, complain(str(error), EXIT_NO_HAIR if isinstance(error, NoHairError) else EXIT_FAILED))
+            worst = max(worst, complain_of(error))
     return worst
 
 
 def plan_outputs(
-    photos: list[Path], wanted: dict[str, Path | None], out_dir: Path | None
+    photos: list[Path], wanted: dict[str, Path | None], out_dir: Path | None, files=only_itself, protected=()
 ) -> list[tuple[Path, dict[str, Path]]]:
-    """Which photo goes where: to the named files, or, with a folder, to STEM.png in it. Checked before any work."""
+    """Which photo goes where: to the named files, or, with a folder, to STEM.png in it. Checked before any work.
+
+    files, protected: see `for_each_photo`.
+    """
+    read = [*photos, *protected]
     if out_dir is None:
         if len(photos) > 1:
-            raise PhotoError("Several photos need a folder to write to: give --out-dir FOLDER instead of -o FILE.")
+            raise UsageError("Several photos need a folder to write to: give --out-dir FOLDER instead of -o FILE.")
         wanted = {name: path for name, path in wanted.items() if path}
         if not wanted:
-            raise PhotoError("Where to write is missing: give -o FILE, or --out-dir FOLDER for several photos.")
+            raise UsageError("Where to write is missing: give -o FILE, or --out-dir FOLDER for several photos.")
         for path in wanted.values():
-            check_output(path, photos)
+            check_outputs(files(path), read)
         return [(photos[0], wanted)]
     if any(wanted.values()):
-        raise PhotoError("--out-dir names the files itself: leave out -o, --layer-out and --mask-out.")
+        raise UsageError("--out-dir names the files itself: leave out -o, --layer-out and --mask-out.")
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,18 +114,27 @@ def plan_outputs(
     for photo in photos:
         output = out_dir / f"{photo.stem}.png"
         if output in taken:
-            raise PhotoError(f"{photo} and {taken[output]} would both be written to {output}: give them in two runs.")
+            raise UsageError(f"{photo} and {taken[output]} would both be written to {output}: give them in two runs.")
         taken[output] = photo
-        check_output(output, photos)
+        check_outputs(files(output), read)
         plan.append((photo, {"output": output}))
     return plan
 
 
+def check_outputs(paths: list[Path], photos: list[Path]) -> None:
+    """`check_output` of each."""
+    for path in paths:
+        check_output(path, photos)
+
+
 def check_output(path: Path, photos: list[Path]) -> None:
-    """Raise PhotoError unless `path` can be written and is none of the photos that are read."""
-    check_writable_name(path)
+    """Raise UsageError unless `path` can be written and is none of the photos that are read."""
+    try:
+        check_writable_name(path)
+    except PhotoError as error:
+        raise UsageError(str(error)) from error
     if any(path.resolve() == photo.resolve() for photo in photos):
-        raise PhotoError(f"{path} is the photo itself: write the result to another file.")
+        raise UsageError(f"{path} is the photo itself: write the result to another file.")
 
 
 # The parser

@@ -8,14 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..color.blend import blend
-from ..color.shades import find_shade
 from ..errors import HairmaskError
-from ..inference.cards import choose_card
-from ..inference.session import open_session
 from ..photo.files import read_photo, write_image
 from ..photo.pixels import Photo, from_float, to_float
-from ..pipeline import find_hair, recolor_photo, require_hair
+from ..pipeline import find_hair, recolor, require_hair
+from ..segmentation.segmenter import open_model
 
 DEMO_SHADES = ("copper", "platinum", "burgundy", "blue", "black", "lavender")  # unless others are named
 TILE_SIDE = 384  # pixels of each picture's long side
@@ -27,12 +24,10 @@ def before_after(photo: Photo, shades: list[str]) -> np.ndarray:
 
     Returns (h, w, 3) uint8 sRGB. Raises NoHairError, ShadeError or ModelError.
     """
-    hair = find_hair(photo, open_session(choose_card()))
+    hair = find_hair(photo, open_model())
     require_hair(hair)
     mask = cv2.merge([from_float(hair.matte, photo.rgb.dtype)] * 3)
-    pictures = [photo.rgb, mask]
-    for name in shades:
-        pictures.append(blend(photo.rgb, recolor_photo(photo, hair, find_shade(name).rgb), hair.matte))
+    pictures = [photo.rgb, mask, *(recolor(photo, hair, name).rgb for name in shades)]
     scale = TILE_SIDE / max(photo.width, photo.height)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..errors import PhotoError
+from ..errors import PhotoError, UsageError
 from ..evaluation.evaluate import evaluate, find_pairs, format_table, plot_curve, progress_bar
 from ..pipeline import find_hair
-from .common import add_network, add_quality, check_output, make_parser, positive, start_session
+from .common import add_network, add_quality, check_output, make_parser, positive, start_model
 
 
 def run(args) -> int:
@@ -16,15 +16,12 @@ def run(args) -> int:
     if args.plot:
         check_output(args.plot, [])
     if args.json and not args.json.parent.is_dir():
-        raise PhotoError(f"The folder {args.json.parent} does not exist: make it first, or write somewhere else.")
+        raise UsageError(f"The folder {args.json.parent} does not exist: make it first, or write somewhere else.")
     pairs = find_pairs(args.images, args.masks, args.limit)
-    session = start_session(args)
+    model = start_model(args)
     with progress_bar(len(pairs)) as advance:
-        result = evaluate(
-            pairs, lambda photo: find_hair(photo, session, not args.raw, args.quality, args.step).matte, advance
-        )
-    how = {"step": args.step} if args.engine == "texture" else {"quality": args.quality}
-    result |= {"model": session.card.name, "device": session.device, **how, "refined": not args.raw}
+        result = evaluate(pairs, lambda photo: find_hair(photo, model, not args.raw).matte, advance)
+    result |= {"model": model.card.name, "device": model.device, **model.settings, "refined": not args.raw}
     print(format_table(result))
     if args.json:
         try:

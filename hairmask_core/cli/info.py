@@ -25,8 +25,9 @@ from ..checks import FAILED, NOTE, OK, Check, all_well, format_checks
 from ..color.transform import STORED_TYPES, warm_up
 from ..errors import ModelError, RequestError
 from ..inference.cards import ModelCard, choose_card, find_cards, models_folder, read_weights
-from ..inference.session import PARTS, Session, available_devices, open_session, ort
+from ..inference.session import available_devices, ort
 from ..options import PROTOCOL
+from ..segmentation.segmenter import Segmenter, open_model, open_segmenter
 from ..server.protocol import receive_message, send_message
 from .common import EXIT_FAILED, add_network, make_parser
 
@@ -85,14 +86,14 @@ def check_devices() -> Iterator[Check]:
     for device in available_devices():
         name = f"Device {device}"
         try:
-            session = open_session(choose_card(), device)
+            model = open_model(device=device)
         except ModelError as error:
             yield Check(FAILED, name, str(error), REPAIR_REMEDY)
             continue
-        if session.device == device:
-            yield Check(OK, name, f"{session.card.name} ran on it")
+        if model.device == device:
+            yield Check(OK, name, f"{model.card.name} ran on it")
         else:
-            yield Check(FAILED, name, " ".join(session.notices), REMEDIES[device])
+            yield Check(FAILED, name, " ".join(model.notices), REMEDIES[device])
 
 
 def check_models() -> Iterator[Check]:
@@ -105,17 +106,11 @@ def check_models() -> Iterator[Check]:
     for card in cards:
         name = f"Model {card.name}"
         try:
-            count = len([read_weights(part) for part in networks_of(card)])
+            count = len([read_weights(network) for network in card.networks])
             files = "1 file" if count == 1 else f"{count} files"
             yield Check(OK, name, f"{files}, SHA-256 as in the card")
         except ModelError as error:
             yield Check(FAILED, name, str(error), REPAIR_REMEDY)
-
-
-def networks_of(card: ModelCard) -> list[ModelCard]:
-    """The card, and those of all networks that belong to it."""
-    parts = [getattr(card, part) for part in PARTS]
-    return [card, *(network for part in parts if part for network in networks_of(part))]
 
 
 def check_worker() -> Check:
@@ -214,7 +209,7 @@ def describe_models() -> str:
         figures = card.details.get("accuracy", {})
         ious = ", ".join(f"{name} {figures[name]['iou']:.3f}" for name in figures if "iou" in figures[name])
         lines.append(
-            f"    file: {card.path.name}, {card.details.get('megabytes')} MB, "
+            f"    file: {card.network.path.name}, {card.details.get('megabytes')} MB, "
             f"{card.details.get('parameters')} parameters"
         )
         if ious:
@@ -226,22 +221,22 @@ def describe_models() -> str:
 
 def describe_device(card: ModelCard, requested: str) -> str:
     """Which device a request for one leads to, and why that one."""
-    session = open_session(card, requested)
-    return f"Device: {session.device}. {_reason_for_device(session, requested)}"
+    model = open_segmenter(card, requested)
+    return f"Device: {model.device}. {_reason_for_device(model, requested)}"
 
 
-def _reason_for_device(session: Session, requested: str) -> str:
-    if session.notices:
-        return " ".join(session.notices)
+def _reason_for_device(model: Segmenter, requested: str) -> str:
+    if model.notices:
+        return " ".join(model.notices)
     if requested != "auto":
-        return f"It was asked for, and {session.card.name} ran on it."
-    others = [device for device in available_devices() if device != session.device]
-    if session.device == "cpu":
+        return f"It was asked for, and {model.card.name} ran on it."
+    others = [device for device in available_devices() if device != model.device]
+    if model.device == "cpu":
         return (
             "This build of ONNX Runtime has no provider for a GPU; a network of this size is quick without. "
             "For an NVIDIA GPU, run python3 install.py again once its driver is installed."
         )
-    return f"It is the first of the available devices that ran {session.card.name}; also there: {', '.join(others)}."
+    return f"It is the first of the available devices that ran {model.card.name}; also there: {', '.join(others)}."
 
 
 def run(args) -> int:

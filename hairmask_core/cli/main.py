@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from .. import __version__
-from ..errors import HairmaskError, NoHairError
+from ..errors import HairmaskError
 from . import evaluate, heatmap, info, mask, recolor, worker
-from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_HAIR, complain, make_parser
+from .common import EXIT_FAILED, EXIT_INTERRUPTED, complain, complain_of, make_parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,10 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     try:
         return args.command(args)
-    except NoHairError as error:
-        return complain(str(error), EXIT_NO_HAIR)
     except HairmaskError as error:
-        return complain(str(error))
+        return complain_of(error)
     except MemoryError:
         return complain("There is not enough memory for this photo: close other programs or scale the photo down.")
     except KeyboardInterrupt:

@@ -8,15 +8,15 @@ import numpy as np
 
 from ..photo.files import write_image
 from ..photo.pixels import from_float
-from .common import add_photos, for_each_photo, look_for_hair, make_parser, start_session
+from .common import add_photos, for_each_photo, look_for_hair, make_parser, start_model
 
 
 def run(args) -> int:
     """Write the hair probability of every photo. Returns the exit status."""
-    session = start_session(args)
+    model = start_model(args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        photo, hair = look_for_hair(path, session, args, refine=not args.raw, force=args.force)
+        _, hair = look_for_hair(path, model, refine=not args.raw, force=args.force)
         write_image(outputs["output"], from_float(hair.matte, np.uint16 if args.raw else np.uint8))
 
     return for_each_photo(args, {"output": args.output}, one)

@@ -10,10 +10,12 @@ import numpy as np
 from ..color.blend import blend
 from ..color.shades import find_shade, named_shades
 from ..color.transform import warm_up
+from ..hair.instances import HairPart, divide_hair
+from ..options import MOST_PEOPLE, People
 from ..photo.files import write_image
-from ..photo.pixels import from_float, to_float
-from ..pipeline import recolor_photo, shade_of_hair
-from .common import add_photos, check_output, for_each_photo, look_for_hair, make_parser, share, start_session
+from ..photo.pixels import Photo, from_float, to_float
+from ..pipeline import recolor_layer, shade_of_hair, tell_people_apart
+from .common import add_photos, for_each_photo, look_for_hair, make_parser, share, start_model
 
 
 def run(args) -> int:
@@ -21,26 +23,39 @@ def run(args) -> int:
     shade = find_shade(args.shade) if args.shade else None
     tips = find_shade(args.shade_tips).rgb if args.shade_tips else None
     threading.Thread(target=warm_up).start()
-    session = start_session(args)
+    model = start_model(args)
     if args.shade_from:
-        shade = shade_of_hair(look_for_hair(args.shade_from, session, args, force=True)[1], args.shade_from)
+        shade = shade_of_hair(look_for_hair(args.shade_from, model, force=True)[1], args.shade_from)
+    each = args.people == People.EACH
+
+    def files(output: Path) -> list[Path]:
+        return [numbered(output, number) for number in range(1, MOST_PEOPLE + 1)] if each else [output]
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        if args.shade_from:
-            for output in outputs.values():
-                check_output(output, [args.shade_from])
-        photo, hair = look_for_hair(path, session, args, force=args.force)
-        layer = recolor_photo(photo, hair, shade.rgb, args.strength, tips=tips)
-        if "output" in outputs:
-            write_image(outputs["output"], blend(photo.rgb, layer, hair.matte), photo.alpha, photo.icc_profile)
-        if "layer_out" in outputs:
-            cover = hair.matte if photo.alpha is None else hair.matte * to_float(photo.alpha)
-            write_image(outputs["layer_out"], layer, from_float(cover, layer.dtype), photo.icc_profile)
-        if "mask_out" in outputs:
-            write_image(outputs["mask_out"], from_float(hair.matte, np.uint8))
+        photo, hair = look_for_hair(path, model, force=args.force)
+        instances = tell_people_apart(photo, hair) if each else None
+        for number, part in enumerate(divide_hair(hair, instances), 1):
+            layer = recolor_layer(photo, part.hair, shade.rgb, args.strength, tips)
+            write_part({kind: files(output)[number - 1] for kind, output in outputs.items()}, photo, part, layer)
 
     wanted = {"output": args.output, "layer_out": args.layer_out, "mask_out": args.mask_out}
-    return for_each_photo(args, wanted, one)
+    return for_each_photo(args, wanted, one, files, [args.shade_from] if args.shade_from else [])
+
+
+def write_part(outputs: dict[str, Path], photo: Photo, part: HairPart, layer: np.ndarray) -> None:
+    """Write what was asked for of one part of the hair: the photo with it recolored, its layer, its mask."""
+    if "output" in outputs:
+        write_image(outputs["output"], blend(photo.rgb, layer, part.matte), photo.alpha, photo.icc_profile)
+    if "layer_out" in outputs:
+        cover = part.matte if photo.alpha is None else part.matte * to_float(photo.alpha)
+        write_image(outputs["layer_out"], layer, from_float(cover, layer.dtype), photo.icc_profile)
+    if "mask_out" in outputs:
+        write_image(outputs["mask_out"], from_float(part.matte, np.uint8))
+
+
+def numbered(path: Path, number: int) -> Path:
+    """NAME.png as NAME-1.png."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def add_parser(commands) -> None:
@@ -55,6 +70,7 @@ def add_parser(commands) -> None:
         hairmask recolor portrait.jpg --shade-from friend.jpg -o like-hers.png
         hairmask recolor portrait.jpg --shade dark-brown --shade-tips golden-blond -o ombre.png
         hairmask recolor *.jpg --shade platinum --out-dir platinum
+        hairmask recolor couple.jpg --shade copper --people each -o one.png     (one-1.png … from left to right)
         """,
         name="recolor",
         epilog="shades: " + ", ".join(shade.name for shade in named_shades()),
@@ -72,6 +88,13 @@ def add_parser(commands) -> None:
     )
     parser.add_argument(
         "--strength", type=share, default=1.0, metavar="0..1", help="how far towards the shade (default 1)"
+    )
+    parser.add_argument(
+        "--people",
+        choices=[people.value for people in People],
+        default=People.TOGETHER.value,
+        help="each: tell people apart and recolor one at a time, into NAME-1.png, NAME-2.png … from left to right, "
+        "each file a photo, layer or mask of one person's hair (default together)",
     )
     parser.add_argument(
         "--layer-out", type=Path, metavar="FILE", help="also write the recolored layer, its alpha the mask"

@@ -52,3 +52,11 @@ def find_shade(text: str) -> Shade:
         return shades[name]
     nearest = difflib.get_close_matches(name, shades, n=1, cutoff=0)
     raise ShadeError(f"There is no shade {text!r}: the nearest is {nearest[0]!r}, or give a color as #rrggbb.")
+
+
+def shade_color(shade: str | tuple[float, float, float]) -> tuple[float, float, float]:
+    """The color of a shade, sRGB-encoded, each 0…1: of a name or '#rrggbb' (see `find_shade`); (r, g, b) is one already.
+
+    Raises ShadeError for a name that no shade has.
+    """
+    return find_shade(shade).rgb if isinstance(shade, str) else shade

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from ..options import MOST_PEOPLE
-from ..photo.pixels import Photo, from_float
+from ..photo.pixels import Photo, bounded, check_map, from_float
 from ..photo.proxy import make_proxy
 from ..photo.strips import row_strips
 from .tone import Hair, HairTone, measure_tone, sample_photo, sampling_step
@@ -20,6 +20,7 @@ DIP = 0.15  # depth of a dip in the outline between two crowns, by their distanc
 APART = 0.3  # distance between two crowns at least, by the square root of the hair's area: curls and partings dip too
 UNSURE = 0.15  # of the crowns' distance: so near to the dip, the photo's own edges decide
 SCRAP = 0.3  # of a head's hair: a piece with less, and nearer than the head is large, belongs to it
+NEGLIGIBLE = 0.05  # probability: where limits leave no more than this of a head, it is not meant
 SPECK = 0.01  # of the largest head's hair: a piece with less is no head, wherever it is
 
 
@@ -33,9 +34,21 @@ class HairInstances:
 
     def hair_of(self, number: int, everybodys: Hair) -> Hair:
         """The hair of person `number`, 1 … n, out of everybody's. All people's mattes sum to the whole matte."""
-        return Hair(
-            np.where(self.labels == number, everybodys.matte, np.float32(0)), self.tones[number - 1], everybodys.share
-        )
+        matte = np.where(self.labels == number, everybodys.matte, np.float32(0))
+        return replace(everybodys, matte=matte, tone=self.tones[number - 1])
+
+
+@dataclass(frozen=True)
+class HairPart:
+    """Hair that gets a layer of its own.
+
+    number: whose it is, 1 … n from left to right, 0 for everybody's. hair: all of it, with its own tone.
+    matte: (H, W) float32, 0…1, how much of it shows: what the limits leave.
+    """
+
+    number: int
+    hair: Hair
+    matte: np.ndarray
 
 
 def find_instances(
@@ -43,7 +56,8 @@ def find_instances(
 ) -> HairInstances:
     """Tell the heads of hair in a photo apart.
 
-    most: heads told apart at most, 1 … 255; of more, the smallest count to their neighbors. report: called with the fraction done, 0…1; may raise to stop.
+    most: heads told apart at most, 1 … 255; of more, the smallest count to their neighbors. report: called with the
+    fraction done, 0…1; may raise to stop.
     Where there is one head, or no hair, everything belongs to person 1.
 
     Method: pieces of hair that do not touch are heads of their own, but for small ones near a large one (strands, a
@@ -60,6 +74,38 @@ def find_instances(
     whose = labels[::step, ::step]
     tones = (measure_tone(rgb, matte * (whose == number)) for number in range(1, int(labels.max()) + 1))
     return HairInstances(labels, tuple(tones))
+
+
+def divide_hair(
+    hair: Hair, instances: HairInstances | None = None, limits: Iterable[np.ndarray] = ()
+) -> Iterator[HairPart]:
+    """The parts of the hair that get a layer each: everybody's, or with `instances` each one's, from left to right.
+
+    limits: (H, W) float32 each, see `limit_matte`; gone through once for each part, so no iterator.
+    People of whom the limits leave nothing over are left out, unless that is so of all: then everybody's is the part.
+    Raises ValueError for limits of another size or type.
+    """
+    nobody = True
+    for number in range(1, len(instances.tones) + 1) if instances else ():
+        own = instances.hair_of(number, hair)
+        matte = limit_matte(own.matte, limits)
+        if matte.max() > NEGLIGIBLE:
+            nobody = False
+            yield HairPart(number, own, matte)
+    if nobody:
+        yield HairPart(0, hair, limit_matte(hair.matte, limits))
+
+
+def limit_matte(matte: np.ndarray, limits: Iterable[np.ndarray]) -> np.ndarray:
+    """The matte times each limit: a feathered selection, a layer's own mask.
+
+    matte: (H, W) float32, 0…1. limits: (H, W) float32 each; what is outside of 0…1 counts as 0 or 1, what is no number
+    as 0. Returns (H, W) float32, 0…1. Raises ValueError for limits of another size or type.
+    """
+    for limit in limits:
+        check_map(limit, matte.shape, np.float32)
+        matte = matte * bounded(limit)
+    return matte
 
 
 def find_markers(hair: np.ndarray, most: int = MOST_PEOPLE) -> np.ndarray:

@@ -34,14 +34,17 @@ class Hair:
 
     matte: (H, W) float32 hair probability, 0…1. tone: the hair's median color.
     share: of the working-scale pixels with probability >= 0.5, 0…1.
+    notices: sentences for the user on how it was found: of a device that failed, where one did.
     """
 
     matte: np.ndarray
     tone: HairTone
     share: float
+    notices: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
+        """Whether there is any hair worth mentioning."""
         return self.share >= NO_HAIR_SHARE
 
 

@@ -1,6 +1,6 @@
-"""Model cards: what a model wants, what it gives, and whether its file is the one that was measured.
+"""Model cards: what a model wants, what it gives, and whether its files are the ones that were measured.
 
-A card is a JSON file beside the ONNX file. The code knows no model by name; it reads cards.
+A card is a JSON file beside the ONNX files. The code knows no model by name; it reads cards.
 """
 
 from __future__ import annotations
@@ -8,60 +8,110 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import ModelError, NoSuchModelError
 from ..options import Engine
 
-ENGINES = {Engine.WHOLE.value: "whole-image", Engine.TEXTURE.value: "patch"}  # the task of each
+ENGINES = {Engine.WHOLE: "whole-image", Engine.TEXTURE: "patch"}  # which task of models each engine needs
 WAYS = ("window", "strided", "dilated")  # of running a patch classifier
 REPAIR = "reinstall with: python3 install.py"  # what to do where a model cannot be used
 PACKAGE = Path(__file__).parent.parent  # the folder of hairmask_core
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """What is known of one model.
+class NetworkCard:
+    """One network: an ONNX file, and what has to be known to run it.
 
-    name: how the user calls it. task: "whole-image" (proxy photo in, probability map out) or "patch" (window in,
-    probability of its center pixel out; see `segmentation.sliding_window`) or "matting" (see `matting.matting_network`).
-    path: the ONNX file. sha256: of that file, lower-case hex. default: used when none is named.
-    long_side: working scale, pixels. multiple: input sides are multiples of this.
-    mean, scale: the network sees (rgb - mean) * scale, rgb in 0…1, layout NCHW, float32.
-    details: the whole card as written, for people (training data, licence, accuracy …).
-    matting: the card of the network that refines the map's outline (`refine_outline`), if this one names one.
-    For "patch" only: window: its side, pixels; stride: pixels between the windows that the network sees in a larger
-    piece; multiplications: needed for one window ("window"), and for one pixel of a large piece as it is ("strided")
-    and with dilations ("dilated"); dense: the card of the same network with dilations in place of strides; coarser:
-    the card of the same kind of network for a smaller copy of the photo, if there is one, and fusion: how the log
-    odds of both are added up (this one's weight, the coarser one's, and a constant); pixels: the card of the
-    classifier that decides uncertain pixels again, task "pixel" (`reclassify`), if there is one.
+    model: the name of the model it belongs to. path: the ONNX file. sha256: of that file, lower-case hex. long_side:
+    working scale, pixels. multiple: input sides are multiples of this. mean, scale: the network sees (rgb - mean) *
+    scale, rgb in 0…1, layout NCHW, float32. window: side in pixels of the window that each of its outputs has seen,
+    for networks without padding, whose input can be cut into pieces that overlap by window - 1; 0 for all others.
+    stride: pixels between those windows.
     """
 
-    name: str
-    task: str
+    model: str
     path: Path
     sha256: str
-    default: bool
     long_side: int
     multiple: int
     mean: float
     scale: float
-    details: dict
-    matting: ModelCard | None = None
-    window: int = 1
+    window: int = 0
     stride: int = 1
-    multiplications: dict[str, float] | None = None
-    dense: ModelCard | None = None
-    coarser: ModelCard | None = None
-    fusion: tuple[float, float, float] = (1.0, 0.0, 0.0)
-    pixels: ModelCard | None = None
 
     @property
     def smallest_side(self) -> int:
-        """Of what the network takes, pixels."""
+        """Of an image that the network takes, pixels."""
         return max(2 * self.multiple, self.window)
+
+
+@dataclass(frozen=True)
+class WindowCard:
+    """A patch classifier at one working scale, as two networks of the same weights.
+
+    strided: as it was trained. dilated: with dilations in place of strides, for every pixel of a large piece.
+    multiplications: needed for one window ("window"), and for one pixel of a large piece by either network.
+    """
+
+    strided: NetworkCard
+    dilated: NetworkCard
+    multiplications: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of one model, whatever its task.
+
+    name: how the user calls it. task: "whole-image" (proxy photo in, probability map out), "patch" (window in,
+    probability of its center pixel out), "matting" (see `matting.matting_network`), or one that this version does not
+    know. default: used when none is named. network: the first of its networks.
+    details: the whole card as written, for people (training data, licence, accuracy …).
+    """
+
+    name: str
+    task: str
+    default: bool
+    details: dict
+    network: NetworkCard
+
+    @property
+    def networks(self) -> tuple[NetworkCard, ...]:
+        """All networks that belong to the model."""
+        return (self.network,)
+
+
+@dataclass(frozen=True)
+class WholeImageCard(ModelCard):
+    """A network that sees people as a whole. matting: the model that refines its map's outline, if it names one."""
+
+    matting: ModelCard | None = None
+
+    @property
+    def networks(self) -> tuple[NetworkCard, ...]:
+        return (self.network, *(self.matting.networks if self.matting else ()))
+
+
+@dataclass(frozen=True)
+class PatchCard(ModelCard):
+    """A classifier of small windows.
+
+    fine: at the model's own working scale. coarser: for a smaller copy of the photo, if there is one. fusion: how the
+    log odds of both are added up (the fine one's weight, the coarser one's, and a constant).
+    pixels: the classifier that decides uncertain pixels again (`reclassify`), if there is one.
+    """
+
+    fine: WindowCard
+    coarser: WindowCard | None = None
+    fusion: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    pixels: NetworkCard | None = None
+
+    @property
+    def networks(self) -> tuple[NetworkCard, ...]:
+        scales = [scale for scale in (self.fine, self.coarser) if scale]
+        return (*(n for s in scales for n in (s.strided, s.dilated)), *([self.pixels] if self.pixels else []))
 
 
 def models_folder() -> Path:
@@ -78,46 +128,51 @@ def read_card(path: Path) -> ModelCard:
     try:
         details = json.loads(path.read_text(encoding="utf-8"))
         wants = details["input"]
-        card = ModelCard(
-            name=str(details["name"]),
-            task=str(details["task"]),
+        network = NetworkCard(
+            model=str(details["name"]),
             path=path.parent / str(details["file"]),
             sha256=str(details["sha256"]),
-            default=bool(details.get("default", False)),
             long_side=int(wants["long_side"]),
             multiple=int(wants["multiple"]),
             mean=float(wants["mean"]),
             scale=float(wants["scale"]),
-            details=details,
-            matting=read_card(path.parent / f"{details['matting']}.json") if "matting" in details else None,
         )
-        if card.task != "patch":
-            return card
-        return _read_parts(card, details, path.parent)
+        task = str(details["task"])
+        card = ModelCard(network.model, task, bool(details.get("default", False)), details, network)
+        return CARD_READERS[task](card, path.parent) if task in CARD_READERS else card
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The model card {path} cannot be used ({error}): {REPAIR}") from error
 
 
-def _read_parts(card: ModelCard, details: dict, folder: Path) -> ModelCard:
-    """What only a patch classifier's card has."""
+def _read_whole_image_card(card: ModelCard, folder: Path) -> WholeImageCard:
+    named = card.details.get("matting")
+    return WholeImageCard(**vars(card), matting=None if named is None else read_card(folder / f"{named}.json"))
 
-    def part(said: dict, **changes) -> ModelCard:
-        return replace(card, matting=None, path=folder / str(said["file"]), sha256=str(said["sha256"]), **changes)
 
-    card = replace(
-        card,
-        window=int(details["input"]["window"]),
-        stride=int(details["input"]["stride"]),
-        multiplications={way: float(details["multiplications"][way]) for way in WAYS},
-    )
-    parts = {"dense": part(details["dense"])}
+def _read_patch_card(card: ModelCard, folder: Path) -> PatchCard:
+    details = card.details
+    network = replace(card.network, window=int(details["input"]["window"]), stride=int(details["input"]["stride"]))
+    multiplications = {way: float(details["multiplications"][way]) for way in WAYS}
+
+    def named(said: dict, like: NetworkCard) -> NetworkCard:
+        return replace(like, path=folder / str(said["file"]), sha256=str(said["sha256"]))
+
+    fine = WindowCard(network, named(details["dense"], network), multiplications)
+    coarser, fusion = None, (1.0, 0.0, 0.0)
     if "coarser" in details:
-        said = details["coarser"]
-        parts["coarser"] = part(said, long_side=int(said["long_side"]), dense=part(said["dense"]))
-        parts["fusion"] = tuple(float(details["fusion"][key]) for key in ("fine", "coarse", "constant"))
-    if "pixels" in details:
-        parts["pixels"] = part(details["pixels"], task="pixel")
-    return replace(card, **parts)
+        said, weights = details["coarser"], details["fusion"]
+        strided = replace(named(said, network), long_side=int(said["long_side"]))
+        coarser = WindowCard(strided, named(said["dense"], strided), multiplications)
+        fusion = float(weights["fine"]), float(weights["coarse"]), float(weights["constant"])
+    pixels = named(details["pixels"], card.network) if "pixels" in details else None
+    return PatchCard(card.name, card.task, card.default, details, network, fine, coarser, fusion, pixels)
+
+
+# What is read of a card beside what all have, by task.
+CARD_READERS: dict[str, Callable[[ModelCard, Path], ModelCard]] = {
+    "whole-image": _read_whole_image_card,
+    "patch": _read_patch_card,
+}
 
 
 def find_cards(folder: Path | None = None) -> list[ModelCard]:
@@ -129,27 +184,28 @@ def find_cards(folder: Path | None = None) -> list[ModelCard]:
     return sorted(cards, key=lambda card: not card.default)
 
 
-def choose_card(name: str | None = None, folder: Path | None = None, engine: str = "whole") -> ModelCard:
+def choose_card(name: str | None = None, folder: Path | None = None, engine: str = Engine.WHOLE.value) -> ModelCard:
     """The card of that name, or the default one of the engine.
 
-    engine: key of ENGINES. Raises ModelError if there is no such card, or if the named one is another engine's.
+    engine: an Engine or its value. Raises ModelError if there is no such engine or no card for it, NoSuchModelError if
+    it has none of that name.
     """
     if engine not in ENGINES:
-        raise ModelError(f"There is no engine {engine!r}: choose one of {', '.join(ENGINES)}.")
+        raise ModelError(f"There is no engine {engine!r}: choose one of {', '.join(each.value for each in ENGINES)}.")
+    engine = Engine(engine)
     cards = [card for card in find_cards(folder) if card.task == ENGINES[engine]]
     if not cards:
-        raise ModelError(f"No model for the engine {engine} in {folder or models_folder()}: {REPAIR}")
+        raise ModelError(f"No model for the engine {engine.value} in {folder or models_folder()}: {REPAIR}")
     if name is None:
         return cards[0]
     for card in cards:
         if card.name == name:
             return card
-    raise ModelError(
-        f"The engine {engine} has no model {name!r}: choose one of {', '.join(card.name for card in cards)}."
-    )
+    names = ", ".join(card.name for card in cards)
+    raise NoSuchModelError(f"The engine {engine.value} has no model {name!r}: choose one of {names}.")
 
 
-def read_weights(card: ModelCard) -> bytes:
+def read_weights(card: NetworkCard) -> bytes:
     """The ONNX file's bytes, after checking them against the card.
 
     Raises ModelError if the file is missing or its SHA-256 is not the card's.

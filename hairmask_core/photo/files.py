@@ -36,11 +36,31 @@ ORIENTATIONS = {
 def read_photo(path: str | os.PathLike) -> Photo:
     """Decode a photo, upright, at its own bit depth.
 
-    8-bit files give uint8, 16-bit PNG and TIFF uint16, floating-point TIFF float32. Gray and
-    palette images become RGB; CMYK becomes sRGB through the embedded profile where there is one.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A JPEG, PNG, TIFF, WebP, BMP or GIF file.
 
-    Raises PhotoError, with a sentence for the user, for a file that is missing, empty, not an
-    image, cut off, or too large.
+    Returns
+    -------
+    Photo
+        `rgb` is (H, W, 3): uint8 of 8-bit files, uint16 of 16-bit PNG and TIFF, float32 of floating-point TIFF. Gray
+        and palette images become RGB; CMYK becomes sRGB through the embedded profile where there is one.
+
+    Raises
+    ------
+    PhotoError
+        With a sentence for the user, for a file that is missing, empty, not an image, cut off, or too large.
+
+    References
+    ----------
+    Orientation: Exif 2.32, tag 0x0112.
+
+    Examples
+    --------
+    >>> photo = read_photo("portrait.jpg")
+    >>> photo.rgb.shape, str(photo.rgb.dtype)
+    ((512, 512, 3), 'uint8')
     """
     path = Path(path)
     try:
@@ -121,6 +141,30 @@ def _cmyk_to_rgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image
         except ImageCms.PyCMSError:
             pass  # a broken profile: the plain conversion below is what any viewer would show
     return picture.convert("RGB")
+
+
+def write_photo(path: str | os.PathLike, photo: Photo) -> None:
+    """Write a photo with its alpha and its color profile.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; its ending names the format: .png, .jpg, .jpeg, .tif, .tiff or .webp. One that exists is replaced in
+        one step.
+    photo : Photo
+        16-bit photos stay so in PNG and TIFF and become 8-bit ones in the others; float32 is written as 16 bits. JPEG
+        has no alpha: it gets white behind.
+
+    Raises
+    ------
+    PhotoError
+        If the ending is unknown, or the file cannot be written, or not so large a one in that format.
+
+    Examples
+    --------
+    >>> write_photo("copy.png", read_photo("portrait.jpg"))
+    """
+    write_image(path, photo.rgb, photo.alpha, photo.icc_profile)
 
 
 def write_image(

@@ -13,22 +13,46 @@ numbers, and `dense_map` takes the one that costs least at the requested step:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ..errors import ModelError
-from ..inference.cards import REPAIR, ModelCard
-from ..inference.session import Session
+from ..inference.cards import REPAIR, NetworkCard, WindowCard
+from ..inference.network import Network, open_network
 from ..options import LARGEST_STEP
 
 SLIDING_TILE = 80  # pixels; a tile's time is how long cancelling takes, and its size bounds memory
 BATCH = 64  # windows at a time
 
 
+@dataclass(frozen=True)
+class WindowClassifier:
+    """A patch classifier at one working scale: a `WindowCard`'s networks, and what each way of running them costs."""
+
+    strided: Network
+    dilated: Network
+    multiplications: dict[str, float]
+
+    @classmethod
+    def open(cls, card: WindowCard, device: str, notices: list[str]) -> WindowClassifier:
+        """Load both networks; see `open_network`."""
+        strided = open_network(card.strided, device, notices)
+        return cls(strided, open_network(card.dilated, strided.device, notices), card.multiplications)
+
+    @property
+    def card(self) -> NetworkCard:
+        return self.strided.card
+
+    def telling(self, notices: list[str]) -> WindowClassifier:
+        """The same, its sentences for the user going to another list; see `Network.telling`."""
+        return WindowClassifier(self.strided.telling(notices), self.dilated.telling(notices), self.multiplications)
+
+
 def dense_map(
     photo: np.ndarray,
-    session: Session,
+    classifier: WindowClassifier,
     step: int = 1,
     tile: int = SLIDING_TILE,
     report: Callable[[float], None] = lambda fraction: None,
@@ -36,7 +60,7 @@ def dense_map(
     """Probability of hair of the windows that are centered on every `step`-th pixel.
 
     photo: (h, w, 3) float32 RGB, 0…1, of any size; beyond its edges it is continued by reflection. step: 1…35 pixels.
-    session: of a patch classifier. tile: pixels done at a time, along each side; changes time and memory only.
+    tile: pixels done at a time, along each side; changes time and memory only.
     report: called with the fraction done, 0…1, after each tile; may raise to stop the work.
     Returns (ceil(h / step), ceil(w / step)) float32 in 0…1; element (i, j) belongs to pixel (i * step, j * step).
 
@@ -44,10 +68,10 @@ def dense_map(
     """
     if not 1 <= step <= LARGEST_STEP:
         raise ValueError(f"a step of {step} pixels is not possible: give 1 to {LARGEST_STEP}")
-    card = session.card
+    card = classifier.card
     height, width = photo.shape[:2]
     x = _continue_and_scale(photo, card)
-    run = {"dilated": _run_dilated, "strided": _run_strided, "windows": _run_windows}[cheapest_way(session, step)]
+    run = {"dilated": _run_dilated, "strided": _run_strided, "windows": _run_windows}[cheapest_way(classifier, step)]
 
     found = np.empty((-(-height // step), -(-width // step)), np.float32)
     side = max(1, tile // step)  # of a tile, in windows
@@ -57,54 +81,56 @@ def dense_map(
         rows, columns = (
             slice(start * step, (start + count - 1) * step + card.window) for start, count in zip((i, j), out.shape)
         )
-        out[:] = run(x[:, rows, columns], session, step)
+        out[:] = run(x[:, rows, columns], classifier, step)
         report(done / len(corners))
     if not np.isfinite(found).all():
-        raise ModelError(f"The model {card.name} gave no usable probabilities: {REPAIR}")
+        raise ModelError(f"The model {card.model} gave no usable probabilities: {REPAIR}")
     return np.clip(found, 0, 1, out=found)
 
 
-def slide_window(photo: np.ndarray, session: Session, step: int, batch: int = BATCH) -> np.ndarray:
+def slide_window(photo: np.ndarray, classifier: WindowClassifier, step: int, batch: int = BATCH) -> np.ndarray:
     """What `dense_map` gives, by cutting out and classifying every window: the measure of its speed and exactness.
 
     batch: windows at a time.
     """
-    return _run_windows(_continue_and_scale(photo, session.card), session, step, batch)
+    return _run_windows(_continue_and_scale(photo, classifier.card), classifier, step, batch)
 
 
-def _continue_and_scale(photo: np.ndarray, card: ModelCard) -> np.ndarray:
+def _continue_and_scale(photo: np.ndarray, card: NetworkCard) -> np.ndarray:
     """(3, h + window - 1, w + window - 1) as the network wants it."""
     margin = card.window // 2
     x = cv2.copyMakeBorder(photo, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
     return np.ascontiguousarray(((x - card.mean) * card.scale).astype(np.float32).transpose(2, 0, 1))
 
 
-def cheapest_way(session: Session, step: int) -> str:
+def cheapest_way(classifier: WindowClassifier, step: int) -> str:
     """Which of "dilated", "strided" and "windows" needs the fewest multiplications at that step."""
-    cost = session.card.multiplications  # of a window, and of one pixel of a large piece
+    cost = classifier.multiplications  # of a window, and of one pixel of a large piece
     ways = {"windows": cost["window"] / step**2, "dilated": cost["dilated"]}
-    if step % session.card.stride == 0:
+    if step % classifier.card.stride == 0:
         ways["strided"] = cost["strided"]
     return min(ways, key=ways.get)
 
 
-def _run_dilated(x: np.ndarray, session: Session, step: int) -> np.ndarray:
-    return session.dense.run(x[None])[0, 0, ::step, ::step]
+def _run_dilated(x: np.ndarray, classifier: WindowClassifier, step: int) -> np.ndarray:
+    return classifier.dilated.run(x[None])[0, 0, ::step, ::step]
 
 
-def _run_strided(x: np.ndarray, session: Session, step: int) -> np.ndarray:
-    every = step // session.card.stride
-    return session.run(x[None])[0, 0, ::every, ::every]
+def _run_strided(x: np.ndarray, classifier: WindowClassifier, step: int) -> np.ndarray:
+    every = step // classifier.card.stride
+    return classifier.strided.run(x[None])[0, 0, ::every, ::every]
 
 
-def _run_windows(x: np.ndarray, session: Session, step: int, batch: int = BATCH) -> np.ndarray:
-    side = session.card.window
+def _run_windows(x: np.ndarray, classifier: WindowClassifier, step: int, batch: int = BATCH) -> np.ndarray:
+    side = classifier.card.window
     windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(1, 2))[:, ::step, ::step]
     rows, columns = windows.shape[1:3]
     found = np.empty(rows * columns, np.float32)
     for start in range(0, len(found), batch):
         here = np.unravel_index(np.arange(start, min(start + batch, len(found))), (rows, columns))
-        found[start : start + batch] = session.run(windows[(slice(None), *here)].swapaxes(0, 1).copy())[:, 0, 0, 0]
+        found[start : start + batch] = classifier.strided.run(windows[(slice(None), *here)].swapaxes(0, 1).copy())[
+            :, 0, 0, 0
+        ]
     return found.reshape(rows, columns)
 
 

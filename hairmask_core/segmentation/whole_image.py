@@ -8,14 +8,15 @@ portrait.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
 from ..errors import ModelError
-from ..inference.cards import REPAIR
-from ..inference.session import Session
+from ..inference.cards import REPAIR, WholeImageCard
+from ..inference.network import Network, open_network
+from ..options import Quality
 from ..photo.pixels import Photo
 from ..photo.proxy import make_proxy, proxy_size
 from .regions import Crop, Region, find_regions, grow_region
@@ -27,7 +28,7 @@ GROWTHS = 2  # how often a region may grow when hair reaches its edge
 
 
 @dataclass(frozen=True)
-class Quality:
+class Preset:
     """How many passes, at which scales; working scales are multiples of the model's own.
 
     overview: working scale of the overview pass. finer_overview: of one more where that shows no hair, or only heads so
@@ -47,30 +48,81 @@ class Quality:
 
 # What users may ask for.
 QUALITIES = {
-    "fast": Quality(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4, False),
-    "best": Quality(
+    Quality.FAST.value: Preset(1.4, 1.8, ((0.8, False), (0.8, True), (1.0, True)), 4, False),
+    Quality.BEST.value: Preset(
         1.4, 3.0, tuple((scale, mirrored) for scale in (0.8, 1.0, 1.2) for mirrored in (False, True)), 20, True
     ),
 }
 
 
-def segment_at_scales(photo: Photo, session: Session, quality: Quality, report: Callable[[float], None]) -> list[Crop]:
+@dataclass(frozen=True)
+class WholeImageSegmenter:
+    """A whole-image network: it sees people as a whole. See `segmenter.Segmenter`.
+
+    network: the model's own. matting: the network that refines its map's outline, if the model's card names one.
+    quality: key of QUALITIES; ValueError for any other.
+    """
+
+    card: WholeImageCard
+    network: Network
+    matting: Network | None = None
+    quality: str = Quality.FAST.value
+    notices: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        if self.quality not in QUALITIES:
+            raise ValueError(f"There is no quality {self.quality!r}: it must be one of {', '.join(QUALITIES)}.")
+
+    @classmethod
+    def open(cls, card: WholeImageCard, device: str) -> WholeImageSegmenter:
+        """Load the model's networks; see `open_network`."""
+        notices: list[str] = []
+        network = open_network(card.network, device, notices)
+        matting = open_network(card.matting.network, network.device, notices) if card.matting else None
+        return cls(card, network, matting, notices=notices)
+
+    def adjusted(self, quality: str | None = None, step: int | None = None) -> WholeImageSegmenter:
+        return self if quality is None else replace(self, quality=getattr(quality, "value", quality))
+
+    @property
+    def device(self) -> str:
+        return self.network.device
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        return {"quality": self.quality}
+
+    @property
+    def refiner(self) -> Network | None:
+        return self.matting if QUALITIES[self.quality].strands else None
+
+    def predict(
+        self,
+        photo: Photo,
+        report: Callable[[float], None] = lambda fraction: None,
+        notices: list[str] | None = None,
+    ) -> list[Crop]:
+        network = self.network.telling(self.notices if notices is None else notices)
+        return segment_at_scales(photo, network, QUALITIES[self.quality], report)
+
+
+def segment_at_scales(photo: Photo, network: Network, preset: Preset, report: Callable[[float], None]) -> list[Crop]:
     """An overview pass over the whole photo, then a crop of every region in which it suspects hair.
 
     Where it suspects none, the overview itself is the only crop. report: called with the fraction done, 0…1.
     """
     whole = Region(0, photo.height, 0, photo.width)
-    overview = segment_crop(photo, whole, session, (quality.overview, False))
+    overview = segment_crop(photo, whole, network, (preset.overview, False))
     regions = find_regions(overview.coarse, photo.height, photo.width)
     largest = max((region.long_side for region in regions), default=0)
-    if largest < SMALL_REGION * whole.long_side and whole.long_side > quality.finer_overview * session.card.long_side:
-        overview = segment_crop(photo, whole, session, (quality.finer_overview, False))
+    if largest < SMALL_REGION * whole.long_side and whole.long_side > preset.finer_overview * network.card.long_side:
+        overview = segment_crop(photo, whole, network, (preset.finer_overview, False))
         regions = find_regions(overview.coarse, photo.height, photo.width)
-    crops, views = [], quality.views[: max(1, quality.most_views // max(1, len(regions)))]
+    crops, views = [], preset.views[: max(1, preset.most_views // max(1, len(regions)))]
     for i, region in enumerate(regions):
         report((i + 1) / (len(regions) + 1))
         for _ in range(GROWTHS + 1):
-            crop = segment_crop(photo, region, session, *views)
+            crop = segment_crop(photo, region, network, *views)
             larger = grow_region(region, crop.coarse, photo.height, photo.width)
             if larger == region:
                 break
@@ -79,27 +131,27 @@ def segment_at_scales(photo: Photo, session: Session, quality: Quality, report: 
     return crops or [overview]
 
 
-def segment_crop(photo: Photo, region: Region, session: Session, *views: tuple[float, bool]) -> Crop:
+def segment_crop(photo: Photo, region: Region, network: Network, *views: tuple[float, bool]) -> Crop:
     """The network's map of one region, averaged over some views of it.
 
     views: the region's longer side in multiples of the model's working scale, and whether the network is shown the mirror
     image, whose map is turned back.
     """
-    proxies = {scale: crop_proxy(photo, region, session, scale) for scale, _ in views}
+    proxies = {scale: crop_proxy(photo, region, network, scale) for scale, _ in views}
     crops = []
     for scale, mirrored in views:
         proxy = proxies[scale]
-        coarse = segment(proxy[:, ::-1], session)[:, ::-1] if mirrored else segment(proxy, session)
+        coarse = segment(proxy[:, ::-1], network)[:, ::-1] if mirrored else segment(proxy, network)
         crops.append(Crop(region, proxy, coarse))
     return average_crops(crops)
 
 
-def crop_proxy(photo: Photo, region: Region, session: Session, scale: float) -> np.ndarray:
+def crop_proxy(photo: Photo, region: Region, network: Network, scale: float) -> np.ndarray:
     """One region of the photo as a proxy, see `make_proxy`, at `scale` times the model's working scale."""
     rows, columns = region.slices
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    long_side = round(min(scale * session.card.long_side, MOST_ENLARGEMENT * region.long_side))
-    size = proxy_size(region.width, region.height, long_side, session.card.multiple)
+    long_side = round(min(scale * network.card.long_side, MOST_ENLARGEMENT * region.long_side))
+    size = proxy_size(region.width, region.height, long_side, network.card.multiple)
     return make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
 
 
@@ -129,7 +181,7 @@ def add_overview(crop: Crop, overview: Crop, views: int) -> Crop:
     return replace(crop, coarse=crop.coarse + weight / (views + weight) * (there - crop.coarse))
 
 
-def segment(proxy: np.ndarray, session: Session) -> np.ndarray:
+def segment(proxy: np.ndarray, network: Network) -> np.ndarray:
     """Hair probability of a working-scale photo.
 
     proxy: (h, w, 3) float32 RGB, 0…1, h and w multiples of the model card's `multiple`.
@@ -140,9 +192,9 @@ def segment(proxy: np.ndarray, session: Session) -> np.ndarray:
     Method: one pass of a fully convolutional network (Long et al. 2015) with a U-shaped decoder
     (Ronneberger et al. 2015).
     """
-    card = session.card
+    card = network.card
     x = ((proxy - card.mean) * card.scale).astype(np.float32)
-    p = session.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
+    p = network.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
     if p.shape != (1, 1, *proxy.shape[:2]) or not np.isfinite(p).all():
-        raise ModelError(f"The model {card.name} gave no usable probability map: {REPAIR}")
+        raise ModelError(f"The model {card.model} gave no usable probability map: {REPAIR}")
     return np.clip(p[0, 0], 0, 1).astype(np.float32)

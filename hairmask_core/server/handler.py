@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..color.blend import blend, take_color
 from ..color.shades import Shade, find_shade
-from ..hair.instances import HairInstances, find_instances
+from ..hair.instances import HairInstances, divide_hair
 from ..hair.strands import root_to_tip
 from ..hair.tone import Hair
 from ..inference.cards import ModelCard, choose_card
-from ..inference.session import Session, open_session
 from ..options import Device, Engine, Options, Output, People, PhotoShade, Request, ShadeName
 from ..photo.files import read_photo
 from ..photo.pixels import Photo
-from ..pipeline import find_hair, paint_strips, require_hair, shade_of_hair
+from ..pipeline import compose, find_hair, recolor_rows, require_hair, shade_of_hair, tell_people_apart
+from ..segmentation.segmenter import Segmenter, open_segmenter
 from .pixel_files import (
     PIXEL_TYPES,
+    MaskFiles,
     hash_pixels,
-    limit_matte,
     pixel_file,
     read_pixels,
     to_photo,
@@ -31,7 +30,6 @@ from .pixel_files import (
     write_pixels,
 )
 
-NEGLIGIBLE = 0.05  # probability: where a limit leaves no more than this of a head, it is not meant
 MASK_CACHE_BYTES = 512 << 20  # of mattes that are kept for the next request …
 MASK_CACHE_PHOTOS = 16  # … and of how many photos at most
 
@@ -56,9 +54,9 @@ class Handler:
     def __init__(self, directory: Path):
         self.directory = directory
         self.cards: dict[tuple[str | None, Engine], ModelCard] = {}  # by the model that was asked for, and engine
-        self.sessions: dict[tuple[str, Device], Session] = {}  # by model and device
-        self.found: OrderedDict[tuple, FoundHair] = OrderedDict()
-        self.shades: dict[tuple, Shade] = {}  # of the hair in photos, by file and how it is looked for
+        self.models: dict[tuple[str, Device], Segmenter] = {}  # by name and the device that was asked for
+        self.found: OrderedDict[tuple, FoundHair] = OrderedDict()  # by the photo and how its hair is looked for
+        self.shades: dict[tuple, tuple[Shade, tuple[str, ...]]] = {}  # of hair in photos, and notices; likewise
 
     def recolor(self, request: Request, report: Callable[[float, str], None]) -> dict:
         """Do one request; its files are read from and written to the private directory. Returns the answer.
@@ -73,23 +71,29 @@ class Handler:
         report(0.0, "Reading the layer")
         pixels, dtype = self.directory / request.pixels, PIXEL_TYPES[request.format]
         rgba = read_pixels(pixels, request.width, request.height, dtype)
-        session = self._session(options)
+        model = self._model(options)
         found = self._find_hair(
             hash_pixels(rgba),
             lambda: to_photo(rgba),
-            session,
+            model,
             options,
             lambda done, text: report(0.05 + 0.55 * done, text),
         )
         if not options.force:
             require_hair(found.hair)
+        notices = found.hair.notices
         if isinstance(options.shade, PhotoShade) and options.output is not Output.MASK:
             path = Path(options.shade.path)
-            shade = self._shade_of(path, session, options, lambda done, text: report(0.6, text))
+            shade, more = self._shade_of(path, model, options, lambda done, text: report(0.6, text))
+            notices += more
         people = self._write(request, rgba, found, shade, tips, lambda done, text: report(0.6 + 0.4 * done, text))
-        name = f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name
-        answer = {"device": session.device, "notices": session.notices, "shade": name, "share": found.hair.share}
-        return answer | {"people": people}
+        return {
+            "device": model.device,
+            "notices": list(dict.fromkeys(notices)),
+            "shade": f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name,
+            "share": found.hair.share,
+            "people": people,
+        }
 
     def _write(
         self,
@@ -103,9 +107,7 @@ class Handler:
         """Write the requested masks and pixels; returns of how many people they are."""
         options, each = request.options, request.options.people is People.EACH
         if each and not found.instances:
-            found.instances = find_instances(
-                to_photo(rgba), found.hair, report=lambda done: report(0.0, "Telling people apart")
-            )
+            found.instances = tell_people_apart(to_photo(rgba), found.hair, lambda done, text: report(0.0, text))
             self._forget()
         limits, mask_out, layer_out = (
             [self.directory / name for name in names] for names in (request.limits, request.mask_out, request.layer_out)
@@ -114,68 +116,75 @@ class Handler:
         picture = rgba.copy() if only_color or options.output is Output.PICTURE else None
         expected = len(found.instances.tones) if each else 1
 
-        def part(done: float, text: str = "Recoloring") -> None:
+        def report_part(done: float, text: str = "Recoloring") -> None:
             report(min(1.0, (people + done) / expected), text)
 
-        for number, hair, matte in instances_within(found, each, limits):
-            part(0.0)
-            write_mask(mask_out[people], matte, PIXEL_TYPES[request.mask_format])
+        for part in divide_hair(found.hair, found.instances if each else None, MaskFiles(limits, rgba.shape[:2])):
+            report_part(0.0)
+            write_mask(mask_out[people], part.matte, PIXEL_TYPES[request.mask_format])
             if options.output is Output.LAYER:
-                painted = paint_strips(rgba, hair, shade.rgb, options.strength, part, tips_rgb)
-                write_pixels(layer_out[people], rgba.nbytes, painted)
+                rows = recolor_rows(rgba, part.hair, shade.rgb, options.strength, tips_rgb, report=report_part)
+                write_pixels(layer_out[people], rgba.nbytes, rows)
             elif picture is not None:
-                if tips and number not in found.positions:  # the same for every shade
-                    found.positions[number] = root_to_tip(np.ascontiguousarray(rgba[..., :3]), hair.matte, part)
-                wanted = (shade.rgb, options.strength, part, tips_rgb)
-                recolor_in_picture(picture, rgba, hair, matte, wanted, found.positions.get(number), only_color)
+                if tips and part.number not in found.positions:  # the same for every shade
+                    rgb = np.ascontiguousarray(rgba[..., :3])
+                    found.positions[part.number] = root_to_tip(rgb, part.hair.matte, report_part)
+                position = found.positions.get(part.number)
+                how = shade.rgb, options.strength, tips_rgb, only_color, position, report_part
+                compose(picture, rgba, part, *how)
             people += 1
         if picture is not None:
             write_pixels(layer_out[0], picture.nbytes, [picture])
         return people
 
-    def _session(self, options: Options) -> Session:
+    def _model(self, options: Options) -> Segmenter:
         model, engine, device = options.model, options.engine, options.device
         if (model, engine) not in self.cards:
-            self.cards[model, engine] = choose_card(model, engine=engine.value)
+            self.cards[model, engine] = choose_card(model, engine=engine)
         card = self.cards[model, engine]
-        if (card.name, device) not in self.sessions:
-            self.sessions[card.name, device] = open_session(card, device.value)
-        return self.sessions[card.name, device]
+        if (card.name, device) not in self.models:
+            self.models[card.name, device] = open_segmenter(card, device)
+        return self.models[card.name, device].adjusted(options.quality, options.step)
 
-    def _shade_of(self, path: Path, session: Session, options: Options, report: Callable[[float, str], None]) -> Shade:
-        """The color of the hair in that photo."""
+    def _shade_of(
+        self, path: Path, model: Segmenter, options: Options, report: Callable[[float, str], None]
+    ) -> tuple[Shade, tuple[str, ...]]:
+        """The color of the hair in that photo, and the notices on how that was found."""
         try:
             status = path.stat()
             file = str(path), status.st_ino, status.st_size, status.st_mtime_ns
         except (OSError, ValueError):  # `read_photo` has a sentence for it
             file = None
-        key = (file, *self._how(session, options))
+        key = (file, *self._how(model, options))
         if file is None or key not in self.shades:  # a preview asks again and again
             photo = read_photo(path)
             digest = hash_pixels(*(part for part in (photo.rgb, photo.alpha) if part is not None))
-            hair = self._find_hair(digest, lambda: photo, session, options, report).hair
-            self.shades[key] = shade_of_hair(hair, path)
+            hair = self._find_hair(digest, lambda: photo, model, options, report).hair
+            self.shades[key] = shade_of_hair(hair, path), hair.notices
         return self.shades[key]
 
-    def _how(self, session: Session, options: Options) -> tuple:
-        """All that decides, beside the photo, which hair is found in it."""
-        return session.card.sha256, session.device, options.quality, options.step, options.refine
+    def _how(self, model: Segmenter, options: Options) -> tuple:
+        """All that decides, beside the photo, which hair is found in it.
+
+        The device is the one that was asked for: an answer that was found where another took its place goes on saying
+        so.
+        """
+        return model.card.name, options.device, options.refine, *model.settings.values()
 
     def _find_hair(
         self,
         digest: bytes,
         make_photo: Callable[[], Photo],
-        session: Session,
+        model: Segmenter,
         options: Options,
         report: Callable[[float, str], None],
     ) -> FoundHair:
         """The hair of the photo of that digest, which is only made if its hair is not known."""
-        key = (digest, *self._how(session, options))
+        key = (digest, *self._how(model, options))
         if key in self.found:
             self.found.move_to_end(key)
             return self.found[key]
-        hair = find_hair(make_photo(), session, options.refine, options.quality.value, options.step, report)
-        found = self.found[key] = FoundHair(hair)
+        found = self.found[key] = FoundHair(find_hair(make_photo(), model, options.refine, report))
         self._forget()
         return found
 
@@ -191,44 +200,3 @@ def find_named(shade: ShadeName | PhotoShade | None) -> Shade | None:
     if isinstance(shade, tuple):
         shade = "#%02x%02x%02x" % tuple(round(255 * part) for part in shade)
     return find_shade(shade) if isinstance(shade, str) else None
-
-
-def instances_within(found: FoundHair, each: bool, limits: list[Path]) -> Iterator[tuple[int, Hair, np.ndarray]]:
-    """Everybody's hair, or each one's: the person's number, 0 for everybody, hair, and its matte within the limits.
-
-    People of whom the limits leave nothing over are left out, unless that is so of all.
-    """
-    nobody = True
-    for number in range(1, len(found.instances.tones) + 1) if each else ():
-        hair = found.instances.hair_of(number, found.hair)
-        matte = limit_matte(hair.matte, limits)
-        if matte.max() > NEGLIGIBLE:
-            nobody = False
-            yield number, hair, matte
-    if nobody:
-        yield 0, found.hair, limit_matte(found.hair.matte, limits)
-
-
-def recolor_in_picture(
-    picture: np.ndarray,
-    rgba: np.ndarray,
-    hair: Hair,
-    matte: np.ndarray,
-    wanted: tuple,
-    position: np.ndarray | None,
-    only_color: bool,
-) -> None:
-    """Recolor one head's hair in a picture, where there is any.
-
-    picture: (H, W, 4), changed in place. rgba: the photo. matte: (H, W) float32, what shows of the hair. wanted: see
-    `paint_strips`. only_color: the photo's lightness stays.
-    """
-    rows, columns = (np.flatnonzero(matte.any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
-        return
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    photo = np.ascontiguousarray(rgba[box][..., :3])
-    part = replace(hair, matte=hair.matte[box])
-    painted = np.concatenate(list(paint_strips(photo, part, *wanted, None if position is None else position[box])))
-    above = take_color(photo, painted) if only_color else painted
-    picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, matte[box])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import xxhash
 
 from ..errors import RequestError
 from ..options import PixelFormat, shown
-from ..photo.pixels import FULL_SCALE, Photo, bounded, from_float
+from ..photo.pixels import FULL_SCALE, Photo, from_float
 from ..photo.strips import row_strips, work_in_strips
 
 PIXEL_TYPES = {PixelFormat.U8: np.uint8, PixelFormat.U16: np.uint16, PixelFormat.FLOAT: np.float32}  # as stored
@@ -54,11 +55,18 @@ def to_photo(rgba: np.ndarray) -> Photo:
     return Photo(rgb, None if opaque else cv2.extractChannel(rgba, 3))
 
 
-def limit_matte(matte: np.ndarray, limits: list[Path]) -> np.ndarray:
-    """The matte times each limit (raw float32 files of the same size): a feathered selection, the layer's own mask."""
-    for path in limits:
-        matte = matte * bounded(_read_file(path, matte.shape, np.float32))
-    return matte
+@dataclass(frozen=True)
+class MaskFiles:
+    """Raw float32 masks of one size, row by row: (H, W) arrays, each read when its turn comes, as often as asked for.
+
+    Raises RequestError if a file's size is not what the numbers say.
+    """
+
+    paths: list[Path]
+    shape: tuple[int, int]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (_read_file(path, self.shape, np.float32) for path in self.paths)
 
 
 def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:

@@ -21,8 +21,8 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
+from hairmask_core.inference.cards import read_card
+from hairmask_core.segmentation.segmenter import open_segmenter
 
 from .measure import MEASURED, format_tables, measure
 
@@ -142,9 +142,9 @@ def measure_into(card: dict, folder: Path, data: Path, sets: Iterable[str] | Non
     sets: the data sets, all of MEASURED that are there otherwise.
     """
     cv2.setNumThreads(2)
-    session = open_session(choose_card(card["name"], folder), "cpu")
+    model = open_segmenter(read_card(folder / f"{card['name']}.json"), "cpu")
     sets = tuple(sets or (name for name in MEASURED if (data / name).is_dir()))
-    figures = measure(session, data, quality, sets=sets)
+    figures = measure(model, data, quality, sets=sets)
     print(quality, format_tables(figures), sep="\n")
     card["accuracy" if quality == "fast" else f"accuracy_{quality}"] = figures
     write_card(card, folder)

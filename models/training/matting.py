@@ -15,12 +15,11 @@ import onnx
 import torch
 from torch.nn import functional as F
 
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
 from hairmask_core.matting.matting_network import MATTING_FEATURES, MATTING_TILE, matting_features
 from hairmask_core.matting.upsampling import WORK_LONG_SIDE
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import segment_photo
+from hairmask_core.segmentation.segmenter import open_model
 from synthetic.surfaces import draw_texture
 
 from .datasets import find_samples, read_sample, some
@@ -74,11 +73,11 @@ def read_backgrounds(data: Path) -> list[np.ndarray]:
 
 def read_real(data: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Training photos, uint8, the maps that the whole-image network makes of them, float32, and their masks, uint8."""
-    session, found = open_session(choose_card(), "cpu"), []
+    model, found = open_model(device="cpu"), []
     for name, count in REAL.items():
         for sample in some(find_samples(data, name, "training"), count):
             image, labels = read_sample(sample, WORK_LONG_SIDE)
-            crop = segment_photo(Photo(image), session)[0]
+            crop = segment_photo(Photo(image), model)[0]
             if min(crop.region.height, crop.region.width) >= GUIDE_SIDE:
                 here = crop.region.slices
                 found.append((image[here].copy(), crop.coarse, labels[here][..., 0].copy()))

@@ -18,11 +18,10 @@ import numpy as np
 
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.evaluation.metrics import THRESHOLD
-from hairmask_core.inference.cards import ENGINES, choose_card
-from hairmask_core.inference.session import Session, open_session
+from hairmask_core.options import Engine, Quality
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
-from hairmask_core.segmentation.whole_image import QUALITIES
+from hairmask_core.segmentation.segmenter import Segmenter, open_model
 
 from .datasets import OTHERS, PARTS, Sample, find_samples, read_labels
 
@@ -46,7 +45,7 @@ def choose_samples(data: Path, dataset: str, part: str) -> list[Sample]:
 
 
 def measure(
-    session: Session,
+    model: Segmenter,
     data: Path,
     quality: str = "fast",
     refined: bool = True,
@@ -59,13 +58,13 @@ def measure(
     where there are any, "false_share" (of their pixels), "taken_for_hair" (the share of the pixels of each other class,
     where the data set tells them apart), and for figaro1k "styles" (IoU of each).
     """
-    figures = {}
+    figures, model = {}, model.adjusted(quality)
     for dataset in sets:
         samples = choose_samples(data, dataset, part)
         taken, labels = Taken(), iter(samples)
 
         def predict(photo: Photo, taken=taken, labels=labels) -> np.ndarray:
-            p = find_hair(photo, session, refined, quality).matte
+            p = find_hair(photo, model, refined).matte
             taken.add(p >= THRESHOLD, read_labels(next(labels)))
             return p
 
@@ -142,17 +141,17 @@ def percent(share: float | None, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see datasets.py)")
-    parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--engine", choices=[engine.value for engine in Engine], default="whole")
     parser.add_argument("--model", help="a model's name; the engine's default one otherwise")
-    parser.add_argument("--quality", choices=QUALITIES, default="fast")
+    parser.add_argument("--quality", choices=[quality.value for quality in Quality], default="fast")
     parser.add_argument("--part", choices=PARTS, default="report")
     parser.add_argument("--sets", nargs="+", help="data sets; otherwise all that are there")
     parser.add_argument("--raw", action="store_true", help="the network's map, only enlarged")
     parser.add_argument("--json", type=Path, help="write the figures as JSON as well")
     args = parser.parse_args()
     sets = tuple(args.sets or (name for name in MEASURED if (args.data / name).is_dir()))
-    session = open_session(choose_card(args.model, engine=args.engine), "cpu")
-    figures = measure(session, args.data, args.quality, not args.raw, sets, args.part)
+    model = open_model(args.model, engine=args.engine, device="cpu")
+    figures = measure(model, args.data, args.quality, not args.raw, sets, args.part)
     print(format_tables(figures))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -23,12 +23,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from hairmask_core.evaluation.evaluate import read_mask
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import Session, open_session
 from hairmask_core.options import DEFAULT_STEP
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.proxy import make_proxy, proxy_size
-from hairmask_core.segmentation.patch import context_map, log_odds
+from hairmask_core.segmentation.patch import PatchSegmenter, context_map, log_odds
+from hairmask_core.segmentation.segmenter import open_model
 from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
 
 from . import pixel_classifier
@@ -220,16 +219,16 @@ def count_ways(network: PatchNet) -> dict[str, float]:
     }
 
 
-def sample_odds(samples: list[Sample], session: Session) -> tuple[np.ndarray, np.ndarray]:
+def sample_odds(samples: list[Sample], model: PatchSegmenter) -> tuple[np.ndarray, np.ndarray]:
     """Log odds of both classifiers at random pixels of the photos (n, 2) and what they are (n,) bool."""
     rng, odds, hair = np.random.default_rng(7), [], []
     for sample in samples:
         photo, truth = read_photo(sample.image), read_mask(sample.mask)
-        size = proxy_size(photo.width, photo.height, session.card.long_side, 1)
+        size = proxy_size(photo.width, photo.height, model.fine.card.long_side, 1)
         fine = interpolate_map(
-            dense_map(make_proxy(photo, size), session, DEFAULT_STEP), DEFAULT_STEP, size[1], size[0]
+            dense_map(make_proxy(photo, size), model.fine, DEFAULT_STEP), DEFAULT_STEP, size[1], size[0]
         )
-        coarse = context_map(photo, session.coarser, 1, size)
+        coarse = context_map(photo, model.coarser, 1, size)
         chosen = rng.integers(fine.size, size=PER_PHOTO)
         odds.append(np.stack([log_odds(p.reshape(-1)[chosen]) for p in (fine, coarse)], axis=1))
         truth = cv2.resize(truth.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -297,18 +296,18 @@ def build(data: Path, checkpoints: tuple[Path, Path], runs: Path, out: Path, set
     graphs = [write_graphs(n, out, recipe.name) for n, recipe in zip(networks, (FINE, COARSER), strict=True)]
     card = describe(networks, graphs)
 
-    def session(**more) -> Session:
+    def model(**more) -> PatchSegmenter:
         card.update(more)
         write_card(card, out)
-        return open_session(choose_card(NAME, out, "texture"), "cpu")
+        return open_model(NAME, engine="texture", device="cpu", folder=out)
 
     fused_on = choose_photos(data, FUSED_ON, "choice")
-    with_sum = session(fusion=fit_fusion(*sample_odds(fused_on, session())))
+    with_sum = model(fusion=fit_fusion(*sample_odds(fused_on, model())))
     print(card["fusion"], flush=True)
     learned_from = choose_photos(data, LEARNED_FROM, "training")
     pixels = out / f"{NAME}-pixels.onnx"
     pixel_classifier.make(learned_from, fused_on, with_sum, runs / f"{NAME}-pixels", pixels)
-    session(pixels=file_entry(pixels))
+    model(pixels=file_entry(pixels))
     files = [path for pair in graphs for path in pair] + [pixels]
     card["megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6, 2)
     measure_into(card, out, data, sets)

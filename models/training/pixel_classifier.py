@@ -23,11 +23,12 @@ from torch.nn import functional as F
 
 from hairmask_core.evaluation.evaluate import read_mask
 from hairmask_core.evaluation.metrics import average_precision, iou, score_histogram
-from hairmask_core.inference.cards import ENGINES, choose_card
-from hairmask_core.inference.session import Session, open_session
+from hairmask_core.options import Engine
 from hairmask_core.photo.files import read_photo
 from hairmask_core.pipeline import segment_photo
+from hairmask_core.segmentation.patch import PatchSegmenter
 from hairmask_core.segmentation.pixel_classifier import PIXEL_FEATURES, UNCERTAIN_RANGE, pixel_features
+from hairmask_core.segmentation.segmenter import Segmenter, open_model
 
 from .datasets import Sample, find_samples, some
 from .export import fold_and_round, write_onnx
@@ -52,22 +53,23 @@ class PixelNet(nn.Module):
         return self.layers(x)[..., 0]
 
 
-def each_place(samples: list[Sample], session: Session) -> Iterator[tuple]:
+def each_place(samples: list[Sample], model: Segmenter) -> Iterator[tuple]:
     """Of each place of each photo: proxy, map, truth (h, w) bool, and where the map is uncertain (h, w) bool."""
-    session = replace(session, pixels=None)
+    if isinstance(model, PatchSegmenter):
+        model = replace(model, pixels=None)
     for sample in samples:
         photo, truth = read_photo(sample.image), read_mask(sample.mask)
-        for seen in segment_photo(photo, session):
+        for seen in segment_photo(photo, model):
             size = seen.coarse.shape[::-1]
             there = truth[seen.region.slices].astype(np.float32)
             hair = cv2.resize(there, size, interpolation=cv2.INTER_AREA) > 0.5
             yield seen.proxy, seen.coarse, hair, (seen.coarse > UNCERTAIN_RANGE[0]) & (seen.coarse < UNCERTAIN_RANGE[1])
 
 
-def read_pixels(samples: list[Sample], session: Session) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_pixels(samples: list[Sample], model: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Some uncertain pixels of each place: features (n, PIXEL_FEATURES), the map's p (n,) and truth (n,)."""
     rng, found = np.random.default_rng(SEED), []
-    for proxy, coarse, hair, uncertain in each_place(samples, session):
+    for proxy, coarse, hair, uncertain in each_place(samples, model):
         where = np.flatnonzero(uncertain)
         if where.size:
             where = rng.choice(where, min(PER_PLACE, where.size), replace=False)
@@ -99,14 +101,14 @@ def fit(features: np.ndarray, hair: np.ndarray, out: Path) -> PixelNet:
     return network
 
 
-def tune(network: PixelNet, samples: list[Sample], session: Session) -> float:
+def tune(network: PixelNet, samples: list[Sample], model: Segmenter) -> float:
     """Add to the network's logits what makes the maps of these photos best; returns what that is.
 
     Best by the mean over the places of the IoU at 0.5, and where there is no hair of the share of pixels that are not
     taken for it. The network by itself is right on as many pixels as it can, and so misses small hair.
     """
     scores = np.zeros(len(BIASES))
-    for proxy, coarse, hair, uncertain in each_place(samples, session):
+    for proxy, coarse, hair, uncertain in each_place(samples, model):
         with torch.no_grad():
             logits = network(torch.from_numpy(pixel_features(proxy, coarse)[uncertain])).numpy()
         for i, bias in enumerate(BIASES):
@@ -124,11 +126,11 @@ def export(network: PixelNet, path: Path) -> None:
     write_onnx(nn.Sequential(fold_and_round(network), nn.Sigmoid()), path, samples, ("features", "probability"))
 
 
-def make(learned_from: list[Sample], tuned_on: list[Sample], session: Session, out: Path, path: Path) -> PixelNet:
-    """Learn, tune and write the ONNX file at `path`. session: of the model whose maps it is for."""
-    features, _, hair = read_pixels(learned_from, session)
+def make(learned_from: list[Sample], tuned_on: list[Sample], model: Segmenter, out: Path, path: Path) -> PixelNet:
+    """Learn, tune and write the ONNX file at `path`. model: of the model whose maps it is for."""
+    features, _, hair = read_pixels(learned_from, model)
     network = fit(features, hair, out)
-    print(f"bias of the pixel classifier {tune(network, tuned_on, session)}", flush=True)
+    print(f"bias of the pixel classifier {tune(network, tuned_on, model)}", flush=True)
     export(network, path)
     return network
 
@@ -136,19 +138,19 @@ def make(learned_from: list[Sample], tuned_on: list[Sample], session: Session, o
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see datasets.py)")
-    parser.add_argument("--engine", choices=ENGINES, default="whole")
+    parser.add_argument("--engine", choices=[engine.value for engine in Engine], default="whole")
     parser.add_argument("--every", type=int, default=1, help="only every so many-th photo, where maps take long")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    session = open_session(choose_card(engine=args.engine), "cpu")
-    name = f"{session.card.name}-pixels"
+    model = open_model(engine=args.engine, device="cpu")
+    name = f"{model.card.name}-pixels"
     learned_from = [s for name, count in SETS.items() for s in some(find_samples(args.data, name, "training"), count)]
     choices = [sample for name in SETS for sample in find_samples(args.data, name, "choice")][:: args.every]
-    features, _, hair = read_pixels(learned_from[:: args.every], session)
+    features, _, hair = read_pixels(learned_from[:: args.every], model)
     network = fit(features, hair, args.out / name)
     export(network, args.out / f"{name}.onnx")
 
-    others, p, truth = read_pixels(choices, session)
+    others, p, truth = read_pixels(choices, model)
     with torch.no_grad():
         again = torch.sigmoid(network(torch.from_numpy(others))).numpy()
     print(f"{len(features)} uncertain pixels learned from, {len(truth)} others, {truth.mean():.2f} of them hair")

@@ -20,11 +20,11 @@ from pins import read_pins
 from hairmask_core.color.blend import blend, take_color
 from hairmask_core.color.shades import find_shade, parse_hex
 from hairmask_core.hair.instances import find_instances
-from hairmask_core.inference.cards import choose_card, find_cards
-from hairmask_core.inference.session import open_session
+from hairmask_core.inference.cards import find_cards
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair, recolor_photo, shade_of_hair
+from hairmask_core.pipeline import find_hair, recolor_layer, shade_of_hair
+from hairmask_core.segmentation.segmenter import open_model
 
 SHARED = (Path(__file__).parent / "scripts.py").read_text()
 ARTIFACTS = harness.REPOSITORY / "artifacts"
@@ -300,7 +300,7 @@ def gimp(request, tmp_path_factory, astronaut, hair):
     alpha[:, 256:] = 0
     Image.fromarray(np.dstack([astronaut, alpha])).save(gimp.on_host(gimp.home / "half.png"))
     Image.fromarray(two_people(astronaut)).save(gimp.on_host(gimp.home / "two.png"))
-    blue = blend(astronaut, recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb), hair.matte)
+    blue = blend(astronaut, recolor_layer(Photo(astronaut), hair, find_shade("blue").rgb), hair.matte)
     Image.fromarray(blue).save(gimp.on_host(gimp.home / "blue.png"))
     yield gimp
     harness.end_all_processes(gimp)
@@ -354,7 +354,7 @@ def test_mask_is_the_cores_probability(gimp, calls, hair):
 
 
 def test_layer_is_the_cores_recolored_photo(gimp, calls, hair, astronaut):
-    expected = recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb)
+    expected = recolor_layer(Photo(astronaut), hair, find_shade("blue").rgb)
     layer = pixels(gimp, "plain-layer", 4)
     assert np.abs(layer[..., :3].astype(int) - expected).max() <= 1 and (layer[..., 3] == 255).all()
 
@@ -386,14 +386,14 @@ def test_a_selected_mask_means_its_layer(calls):
 
 def test_custom_color_at_part_strength(gimp, calls, hair, astronaut):
     assert calls["custom"]["after"][0]["name"] == "Hair recolor (#7a3422)"
-    expected = recolor_photo(Photo(astronaut), hair, parse_hex("#7a3422"), 0.5)
+    expected = recolor_layer(Photo(astronaut), hair, parse_hex("#7a3422"), 0.5)
     assert np.abs(pixels(gimp, "custom-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
 def test_foreground_and_background_color_are_those_of_roots_and_tips(gimp, calls, hair, astronaut):
     assert calls["foreground"]["after"][0]["name"] == "Hair recolor (#2457c5 to #e8dfcf)", calls["foreground"]
     roots, tips = parse_hex("#2457c5"), parse_hex("#e8dfcf")
-    expected = recolor_photo(Photo(astronaut), hair, roots, tips=tips)
+    expected = recolor_layer(Photo(astronaut), hair, roots, tips=tips)
     assert np.abs(pixels(gimp, "foreground-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
@@ -401,22 +401,21 @@ def test_the_shade_is_that_of_another_photo(gimp, calls, hair, astronaut, sessio
     assert calls["photo"]["after"][0]["name"] == "Hair recolor (hair of blue.png)", calls["photo"]
     path = gimp.on_host(gimp.home / "blue.png")
     shade = shade_of_hair(find_hair(read_photo(path), session), path)
-    expected = recolor_photo(Photo(astronaut), hair, shade.rgb)
+    expected = recolor_layer(Photo(astronaut), hair, shade.rgb)
     assert np.abs(pixels(gimp, "photo-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
 def test_quality_and_network_are_the_wished_ones(gimp, calls, astronaut):
     assert calls["networks"] == [card.name for card in find_cards() if card.task == "whole-image"]
     assert calls["choices"]["status"] == "success", calls["choices"]
-    other = open_session(choose_card(calls["networks"][-1]), "cpu")
-    expected = find_hair(Photo(astronaut), other, quality="best").matte
+    other = open_model(calls["networks"][-1], quality="best", device="cpu")
+    expected = find_hair(Photo(astronaut), other).matte
     assert np.abs(pixels(gimp, "choices-mask", 1) / 255 - expected).max() <= 1 / 255
 
 
 def test_method_and_step_are_the_wished_ones(gimp, calls, astronaut):
     assert calls["texture"]["status"] == "success", calls["texture"]
-    classifier = open_session(choose_card(engine="texture"), "cpu")
-    expected = find_hair(Photo(astronaut), classifier, step=5).matte
+    expected = find_hair(Photo(astronaut), open_model(engine="texture", step=5, device="cpu")).matte
     assert expected.std() > 0.05
     assert np.abs(pixels(gimp, "texture-mask", 1) / 255 - expected).max() <= 1 / 255
 
@@ -471,8 +470,7 @@ def test_the_selection_can_be_the_result(gimp, calls, hair, name):
 def test_select_hair_replaces_the_selection(gimp, calls, astronaut):
     case = calls["select"]
     assert case["status"] == "success" and case["after"] == case["before"], case
-    classifier = open_session(choose_card(engine="texture"), "cpu")
-    expected = find_hair(Photo(astronaut), classifier, step=9).matte
+    expected = find_hair(Photo(astronaut), open_model(engine="texture", step=9, device="cpu")).matte
     assert np.abs(pixels(gimp, "select", 1, np.float32) - expected).max() <= 1.5 / 255
     assert calls["select without hair"]["status"] == "execution-error"
     assert "No hair was found" in calls["select without hair"]["message"]
@@ -481,7 +479,7 @@ def test_select_hair_replaces_the_selection(gimp, calls, astronaut):
 def test_color_layer_gives_hue_and_chroma_only(gimp, calls, hair, astronaut):
     new, source = calls["color"]["after"]
     assert new == source | {"name": "Hair recolor (blue)", "mask": True, "mode": "lch-color"}
-    recolored = recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb)
+    recolored = recolor_layer(Photo(astronaut), hair, find_shade("blue").rgb)
     expected = blend(astronaut, take_color(astronaut, recolored), hair.matte)
     shown = pixels(gimp, "color-flat", 3).astype(int)
     assert np.abs(shown - expected).mean() < 0.5  # GIMP's Lab and ours differ in the white point
@@ -507,7 +505,7 @@ def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut
         mask = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-mask.raw"), np.uint8).reshape(512, 1024)
         layer = np.fromfile(gimp.on_host(gimp.home / f"each-{number}-layer.raw"), np.uint8).reshape(512, 1024, 4)
         assert np.abs(mask / 255 - hair.matte).max() <= 1 / 255
-        assert np.abs(layer[..., :3].astype(int) - recolor_photo(photo, hair, find_shade("blue").rgb)).max() <= 1
+        assert np.abs(layer[..., :3].astype(int) - recolor_layer(photo, hair, find_shade("blue").rgb)).max() <= 1
 
 
 @pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16"])
@@ -825,26 +823,26 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
 
     photo = Photo(np.ascontiguousarray(read_small(gimp, side)))
     hair = find_hair(photo, session)
-    blue = recolor_photo(photo, hair, find_shade("blue").rgb)
+    blue = recolor_layer(photo, hair, find_shade("blue").rgb)
     inside = np.zeros((side, side), np.float32)
     inside[:, : round(230 / 512 * side)] = 1
 
     def assert_shown(name, expected, columns=slice(None)):
         assert np.abs(shown(name).astype(int) - expected)[:, columns].max() <= 1, name
 
-    copper = recolor_photo(photo, hair, parse_hex("#b5592b"))
+    copper = recolor_layer(photo, hair, parse_hex("#b5592b"))
     assert_shown("custom", blend(photo.rgb, copper, hair.matte))
     assert_shown("plain", blend(photo.rgb, blue, hair.matte))
     np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
     assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
-    half = recolor_photo(photo, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
+    half = recolor_layer(photo, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
     assert_shown("half", blend(photo.rgb, half, hair.matte))
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3
     assert_shown("selection", limited, ~edge)
     raw = find_hair(photo, session, refine=False).matte
     np.testing.assert_array_equal(shown("raw")[..., 0], np.rint(raw * 255))
-    texture = find_hair(photo, open_session(choose_card(engine="texture"), "cpu"), step=9).matte
+    texture = find_hair(photo, open_model(engine="texture", step=9, device="cpu")).matte
     np.testing.assert_array_equal(shown("texture")[..., 1], np.rint(texture * 255))
 
 

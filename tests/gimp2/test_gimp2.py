@@ -24,7 +24,7 @@ from hairmask_core.color.shades import find_shade, named_shades
 from hairmask_core.inference.cards import choose_card
 from hairmask_core.options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair, recolor_photo
+from hairmask_core.pipeline import find_hair, recolor_layer
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -248,7 +248,7 @@ def test_one_call_adds_one_masked_layer_in_one_step(called, astronaut, hair):
     assert said["name"] == "Hair recolor (blue)" and said["space"] == 2 and said["bpp"] == 3
     assert said["pulses"] > 0 and said["progress"] == sorted(said["progress"]) and said["progress"][-1] == 1
     layer, mask = read(called, "plain")
-    np.testing.assert_array_equal(layer, recolor_photo(Photo(astronaut), hair, find_shade("blue").rgb))
+    np.testing.assert_array_equal(layer, recolor_layer(Photo(astronaut), hair, find_shade("blue").rgb))
     np.testing.assert_array_equal(mask, np.rint(hair.matte * 255))
 
 
@@ -274,7 +274,7 @@ def test_selection_and_own_mask_limit_the_mask(called, scene, hair):
 @needs_parts
 def test_colors_and_strength(called, astronaut, hair):
     shades = [np.array(color) / 255 for color in (COLOR[:3], (255, 255, 0))]
-    expected = recolor_photo(Photo(astronaut), hair, tuple(shades[0]), 0.5, tips=tuple(shades[1]))
+    expected = recolor_layer(Photo(astronaut), hair, tuple(shades[0]), 0.5, tips=tuple(shades[1]))
     np.testing.assert_array_equal(read(called, "custom")[0], expected)
     np.testing.assert_array_equal(read(called, "foreground")[0], astronaut)  # of strength 0
     assert called[0]["cases"]["custom"]["name"] == "Hair recolor (#ff8000 to #ffff00)"

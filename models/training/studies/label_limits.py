@@ -17,10 +17,9 @@ import numpy as np
 
 from hairmask_core.evaluation.evaluate import read_mask
 from hairmask_core.evaluation.metrics import THRESHOLD, iou
-from hairmask_core.inference.cards import choose_card
-from hairmask_core.inference.session import open_session
 from hairmask_core.photo.files import read_photo
 from hairmask_core.pipeline import find_hair
+from hairmask_core.segmentation.segmenter import open_model
 
 from ..measure import choose_samples
 
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (see datasets.py)")
     parser.add_argument("--sets", nargs="+", default=["figaro1k", "celebamask", "ccp", "lfw"])
     args = parser.parse_args()
-    session = open_session(choose_card(), "cpu")
+    model = open_model(device="cpu")
     print("| data set | training | held out | without what lies apart | without the outline |\n|---|---|---|---|---|")
     for name in args.sets:
         columns = [[], [], [], []]
@@ -54,7 +53,7 @@ def main() -> None:
                 truth = read_mask(sample.mask)
                 if not truth.any():
                     continue
-                found = find_hair(read_photo(sample.image), session).matte >= THRESHOLD
+                found = find_hair(read_photo(sample.image), model).matte >= THRESHOLD
                 if part == "training":
                     columns[0].append(iou(found, truth))
                     continue

@@ -22,8 +22,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quant_pre
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from hairmask_core.evaluation.metrics import iou
-from hairmask_core.inference.cards import ModelCard, choose_card
-from hairmask_core.inference.session import open_session
+from hairmask_core.inference.cards import NetworkCard, choose_card
+from hairmask_core.inference.network import open_network
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.photo.proxy import make_proxy, proxy_size
@@ -38,7 +38,7 @@ CALIBRATION_PHOTOS = 64
 class Calibration(CalibrationDataReader):
     """Training photos as the network sees them, one at a time."""
 
-    def __init__(self, card: ModelCard, data: Path):
+    def __init__(self, card: NetworkCard, data: Path):
         samples = [s for name in ("figaro1k", "celebamask", "ccp") for s in find_samples(data, name, "training")]
         chosen = some(samples, CALIBRATION_PHOTOS)
         self.inputs = iter([{"rgb": network_input(card, read_photo(sample.image))} for sample in chosen])
@@ -47,17 +47,17 @@ class Calibration(CalibrationDataReader):
         return next(self.inputs, None)
 
 
-def network_input(card: ModelCard, photo: Photo) -> np.ndarray:
+def network_input(card: NetworkCard, photo: Photo) -> np.ndarray:
     proxy = make_proxy(photo, proxy_size(photo.width, photo.height, card.long_side, card.multiple))
     return ((proxy - card.mean) * card.scale).astype(np.float32).transpose(2, 0, 1)[None]
 
 
-def make_float16(card: ModelCard, path: Path) -> None:
+def make_float16(card: NetworkCard, path: Path) -> None:
     model = convert_float_to_float16(onnx.load(card.path), keep_io_types=True)
     onnx.save(model, path)
 
 
-def make_int8(card: ModelCard, path: Path, data: Path) -> None:
+def make_int8(card: NetworkCard, path: Path, data: Path) -> None:
     prepared = path.with_suffix(".prepared.onnx")
     quant_pre_process(str(card.path), str(prepared), skip_symbolic_shape=True)
     quantize_static(
@@ -72,18 +72,18 @@ def make_int8(card: ModelCard, path: Path, data: Path) -> None:
     prepared.unlink()
 
 
-def with_file(card: ModelCard, path: Path) -> ModelCard:
+def with_file(card: NetworkCard, path: Path) -> NetworkCard:
     """The card as it would be with another file."""
     return dataclasses.replace(card, path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def maps(card: ModelCard, photos: list[np.ndarray]) -> list[np.ndarray]:
+def maps(card: NetworkCard, photos: list[np.ndarray]) -> list[np.ndarray]:
     """One pass over each whole photo, at the photo's size."""
-    session = open_session(card, "cpu")
+    network = open_network(card, "cpu")
     found = []
     for rgb in photos:
         size = proxy_size(rgb.shape[1], rgb.shape[0], card.long_side, card.multiple)
-        found.append(cv2.resize(segment(make_proxy(Photo(rgb), size), session), rgb.shape[1::-1]))
+        found.append(cv2.resize(segment(make_proxy(Photo(rgb), size), network), rgb.shape[1::-1]))
     return found
 
 
@@ -94,10 +94,10 @@ def main() -> None:
     parser.add_argument("--model", help="a model's name; the default one otherwise")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    card = choose_card(args.model)
+    card = choose_card(args.model).network
     paths = {"shipped": card.path}
     for kind in ("float16", "int8"):
-        paths[kind] = args.out / f"{card.name}-{kind}.onnx"
+        paths[kind] = args.out / f"{card.model}-{kind}.onnx"
     make_float16(card, paths["float16"])
     make_int8(card, paths["int8"], args.data)
     pairs = [read_sample(sample) for sample in find_samples(args.data, "figaro1k", "choice")]

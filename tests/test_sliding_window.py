@@ -19,13 +19,13 @@ def photo(astronaut):
     return astronaut[100:196, 180:260].astype(np.float32) / 255
 
 
-def by_hand(photo, session, y, x):
+def by_hand(photo, classifier, y, x):
     """One window, cut from the photo continued by numpy's reflection."""
-    margin = session.card.window // 2
+    margin = classifier.card.window // 2
     padded = np.pad(photo, ((margin, margin), (margin, margin), (0, 0)), "reflect")
-    window = padded[y : y + session.card.window, x : x + session.card.window]
-    x = (window - session.card.mean) * session.card.scale
-    return session.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))[0, 0, 0, 0]
+    window = padded[y : y + classifier.card.window, x : x + classifier.card.window]
+    x = (window - classifier.card.mean) * classifier.card.scale
+    return classifier.strided.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))[0, 0, 0, 0]
 
 
 def test_step_1_equals_the_sliding_window_everywhere(photo, classifier):

@@ -6,10 +6,12 @@ import pytest
 
 from hairmask_core.hair.instances import (
     WORKING_SIDE,
+    divide_hair,
     enlarge_labels,
     find_instances,
     find_markers,
     join_parts,
+    limit_matte,
     split_at_dips,
 )
 from hairmask_core.hair.tone import measure_tone
@@ -28,8 +30,8 @@ def wearing(portrait, hair, color):
 
 
 @pytest.fixture(scope="module")
-def hair(astronaut, session):
-    return find_hair(Photo(astronaut), session)
+def hair(astronaut, model):
+    return find_hair(Photo(astronaut), model)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,9 @@ def touching(astronaut, hair):
     return np.ascontiguousarray(two), right
 
 
-def test_two_portraits_side_by_side_are_two_people(side_by_side, session):
+def test_two_portraits_side_by_side_are_two_people(side_by_side, model):
     photo = Photo(side_by_side)
-    found = find_hair(photo, session)
+    found = find_hair(photo, model)
     people = find_instances(photo, found)
     left, right = (people.hair_of(number, found) for number in (1, 2))
     assert people.labels.shape == found.matte.shape and people.labels.dtype == np.uint8
@@ -61,10 +63,10 @@ def test_two_portraits_side_by_side_are_two_people(side_by_side, session):
     assert left.tone.lightness > right.tone.lightness + 0.1
 
 
-def test_heads_that_touch_are_told_apart_at_their_border(touching, session):
+def test_heads_that_touch_are_told_apart_at_their_border(touching, model):
     rgb, border = touching
     photo = Photo(rgb)
-    found = find_hair(photo, session)
+    found = find_hair(photo, model)
     together = cv2.connectedComponents((found.matte > 0.5).astype(np.uint8))[1]
     assert len(set(together[60, border - 40 : border + 40]) - {0}) == 1 or together[80, border]  # it does touch
     people = find_instances(photo, found)
@@ -80,16 +82,34 @@ def test_one_portrait_is_one_person(astronaut, hair):
     np.testing.assert_array_equal(people.hair_of(1, hair).matte, hair.matte)
 
 
-def test_no_hair_is_everybodys(session):
+def test_limits_say_who_gets_a_layer(side_by_side, model):
+    photo = Photo(side_by_side)
+    hair = find_hair(photo, model)
+    people = find_instances(photo, hair)
+    (everybody,) = divide_hair(hair)
+    assert everybody.number == 0 and everybody.hair is hair and everybody.matte is hair.matte
+    assert [part.number for part in divide_hair(hair, people)] == [1, 2]
+    right = np.zeros_like(hair.matte)
+    right[:, 512:] = 2  # beyond 1, which counts as 1
+    (part,) = divide_hair(hair, people, [right])
+    assert part.number == 2 and part.hair.tone == people.tones[1]
+    np.testing.assert_array_equal(part.matte, np.where(right, people.hair_of(2, hair).matte, np.float32(0)))
+    (nobody,) = divide_hair(hair, people, [right, np.zeros_like(right)])
+    assert nobody.number == 0 and nobody.matte.max() == 0
+    with pytest.raises(ValueError, match="must be"):
+        limit_matte(hair.matte, [right[:, :10]])
+
+
+def test_no_hair_is_everybodys(model):
     photo = Photo(np.full((90, 120, 3), 128, np.uint8))
-    people = find_instances(photo, find_hair(photo, session))
+    people = find_instances(photo, find_hair(photo, model))
     assert (people.labels == 1).all() and len(people.tones) == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1)])
-def test_photos_of_one_pixel_width(shape, session):
+def test_photos_of_one_pixel_width(shape, model):
     photo = Photo(np.full((*shape, 3), 128, np.uint8))
-    assert find_instances(photo, find_hair(photo, session)).labels.shape == shape
+    assert find_instances(photo, find_hair(photo, model)).labels.shape == shape
 
 
 def test_two_round_heads_that_overlap_are_split_between_their_crowns():
