@@ -6,6 +6,7 @@ python3 install.py                install, repair or update
 python3 install.py --demo [PHOTO] install, then recolor a photo and say where the picture is
 python3 install.py --doctor       look whether everything works, and say what to do about what does not
 python3 install.py --test         run all tests (in an environment of their own, beside this file)
+python3 install.py --test --quick run those that take minutes and need no GIMP
 python3 install.py --uninstall    remove everything that was installed
 """
 

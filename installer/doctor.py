@@ -10,7 +10,7 @@ from hairmask_core.checks import FAILED, NOTE, OK, Check, all_well, format_check
 
 from .environment import core_checks, is_complete, versions_clash
 from .gimp import ask_gimp, why_invisible
-from .places import data_folder, find_gimps, kinds
+from .locations import data_folder, find_gimps, kinds
 from .plugin import load_client
 from .record import NAME
 from .system import installer_command

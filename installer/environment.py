@@ -15,17 +15,22 @@ import subprocess
 import sys
 import sysconfig
 
-from .places import inside, python_in
+from .locations import inside, python_in
 from .record import remove
 from .system import SOURCE, InstallError, explain_refusal, installer_command, run_quietly, tail
 
+# pip's constraints: the exact versions that were tried together.
 PINS = SOURCE / "installer" / "pins.txt"
-MARK = "hair-recolor.complete"  # in the environment's folder; holds the extras that were wanted
-NEEDED_MB = {"cpu": 1000, "cuda": 7000}  # with the downloads, which go once it is done
-CHECK_IMPORTS = (
-    "import pip, hairmask_core.cli.main, hairmask_core.color.kernels"  # which import all that the product needs
-)
-COMPILE = "from hairmask_core.color.transform import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"  # now rather than when the user waits for it
+# The file in the environment's folder that says that it was completed. It holds the extras that are installed, the
+# runtime first.
+MARK = "hair-recolor.complete"
+# The disk space that an environment takes with its downloads, which are removed once it is complete.
+NEEDED_MB = {"cpu": 1000, "cuda": 7000}
+# These modules import everything that the product needs.
+CHECK_IMPORTS = "import pip, hairmask_core.cli.main, hairmask_core.color.kernels"
+# Compiles the color formulas now, so that the user need not wait for it at the first start.
+COMPILE = "from hairmask_core.color.transform import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"
+# pip in an environment: isolated from the user's own packages, and it never asks.
 PIP = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 
 
@@ -59,8 +64,9 @@ def choose_runtime():
 def make_environment(record, folder, extras, sandbox="", keep_cache=False):
     """A virtual environment with the product and its dependencies; returns its Python. Repairs what is there.
 
-    extras: of pyproject.toml, the runtime first. sandbox: made with the Python of GIMP's sandbox, and every command
-    for it runs in there. keep_cache: pip keeps its downloads where it always does, for the next environment.
+    extras: of pyproject.toml, the runtime first; those that the environment has already stay. sandbox: it is made with
+    the Python of GIMP's sandbox, and every command for it runs in there. keep_cache: pip keeps its downloads where it
+    always does, for the next environment.
 
     Raises InstallError if that is not possible; an environment that was complete before is complete then.
     """
@@ -75,17 +81,22 @@ def make_environment(record, folder, extras, sandbox="", keep_cache=False):
     remove(work / "tmp")
     (work / "tmp").mkdir(parents=True)
     variables = _pip_variables(work, keep_cache)
-    with _kept_or_removed(folder, aside, is_complete(folder, sandbox)):
-        wanted = ",".join(extras)
-        if is_complete(folder, sandbox) and (folder / MARK).read_text(encoding="utf-8") != wanted:
-            folder.rename(aside)  # the builds of ONNX Runtime exclude each other
-        if not is_complete(folder, sandbox):
+    complete = is_complete(folder, sandbox)
+    with _kept_or_removed(folder, aside, complete):
+        if complete:
+            runtime, *others = (folder / MARK).read_text(encoding="utf-8").split(",")
+            if runtime != extras[0]:  # the builds of ONNX Runtime exclude each other
+                folder.rename(aside)
+                complete = False
+            else:
+                extras = [*extras, *(extra for extra in others if extra not in extras)]
+        if not complete:
             remove(folder)
             _check_space(folder.parent, NEEDED_MB[extras[0]])
             _create(folder, sandbox, variables)
         (folder / MARK).unlink(missing_ok=True)
         _fill(python_in(folder), extras, sandbox, variables)
-        (folder / MARK).write_text(wanted, encoding="utf-8")
+        (folder / MARK).write_text(",".join(extras), encoding="utf-8")
     remove(aside)
     remove(work)
     return python_in(folder)

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .places import inside
+from .locations import inside
 from .plugin import is_executable
 from .system import installer_command, run_quietly
 

@@ -1,6 +1,7 @@
 """install.py's command line: install, demonstrate, test, look, uninstall."""
 
 import argparse
+import io
 import os
 import signal
 import subprocess
@@ -13,26 +14,31 @@ from hairmask_core import __version__
 
 from .doctor import check_visible, doctor, environments
 from .environment import check_python, choose_runtime, make_environment
-from .places import System, data_folder, find_gimps, kinds, python_in
+from .locations import System, data_folder, find_gimps, kinds
 from .plugin import LAST_VALUES, put_plugin, self_check, stop_workers, worker_folders
 from .record import NAME, Record, remove, remove_all
-from .system import SOURCE, InstallError, explain_refusal, installer_command, quote, run_quietly, tail
+from .system import InstallError, explain_refusal, installer_command, quote, run_quietly, tail
+from .testing import run_tests
 
 
 def main(description):
     """Returns the exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a console may lack letters that a path has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console may lack letters that a path has
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--demo", nargs="?", const="", metavar="PHOTO", help="recolor a photo (default: a portrait of an astronaut)"
     )
     what.add_argument("--doctor", action="store_true", help="look whether everything works")
-    what.add_argument("--test", action="store_true", help="run all tests")
+    what.add_argument("--test", action="store_true", help="run all tests; further arguments go to pytest")
     what.add_argument("--uninstall", action="store_true", help="remove everything that was installed")
+    parser.add_argument("--quick", action="store_true", help="with --test: only what takes minutes, without GIMP")
     args, rest = parser.parse_known_args()
-    if rest and not args.test:  # what follows --test goes to pytest
+    if args.quick and not args.test:
+        parser.error("--quick goes with --test")
+    if rest and not args.test:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     system = System.here()
@@ -43,7 +49,7 @@ def main(description):
             return doctor(system)
         check_python()
         if args.test:
-            return run_tests(rest)
+            return run_tests(rest, args.quick)
         install(system)
         return demo(system, args.demo) if args.demo is not None else 0
     except InstallError as error:
@@ -127,7 +133,7 @@ def look_from_gimp(gimps):
     return missing
 
 
-# Demonstration and tests
+# Demonstration
 
 
 def demo(system, photo):
@@ -161,15 +167,6 @@ def fetch_astronaut(python, folder):
         with zipfile.ZipFile(archives[0]) as archive:
             target.write_bytes(archive.read("skimage/data/astronaut.png"))
     return target
-
-
-def run_tests(arguments):
-    """All tests, in an environment of their own beside this file; the user's GIMP is not touched."""
-    folder = SOURCE / ".venv-test" / "venv"
-    make_environment(Record(folder.parent), folder, [choose_runtime(), "test", "training"], keep_cache=True)
-    # Not "python -m pytest", which would put the source before the installed product.
-    pytest = python_in(folder).with_name("pytest.exe" if os.name == "nt" else "pytest")
-    return subprocess.run([str(pytest), *arguments], cwd=SOURCE).returncode
 
 
 # Uninstalling

@@ -10,7 +10,7 @@ from pathlib import Path
 from hairmask_core import __version__
 from hairmask_core.options import Options, Request
 
-from .places import OLD_PLUGIN, PLUGIN
+from .locations import OLD_PLUGIN, PLUGIN
 from .record import remove
 from .system import SOURCE, InstallError, installer_command
 
@@ -106,6 +106,7 @@ def self_check(python):
 def load_client():
     """The plug-in's own client, from the source tree."""
     spec = importlib.util.spec_from_file_location("client", PLUGIN_SOURCE / "client.py")
+    assert spec and spec.loader, "a file of Python source has both"
     client = importlib.util.module_from_spec(spec)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the download folder may be read-only
     sys.path.insert(0, str(PLUGIN_SOURCE))  # for what it imports from beside it

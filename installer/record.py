@@ -1,5 +1,6 @@
 """What was made, written down before it is made, so that uninstalling finds it whatever happened."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from .system import InstallError
 
+# The record's file, in the data folder.
 NAME = "installed.json"
 
 
@@ -19,7 +21,7 @@ class Record:
 
     def __init__(self, folder):
         self.path = folder / NAME
-        self.made = {"folders": [], "trees": []}
+        self.made: dict[str, list[str]] = {"folders": [], "trees": []}
         if self.path.exists():
             try:
                 read = json.loads(self.path.read_text(encoding="utf-8"))
@@ -68,7 +70,7 @@ class Record:
 
 def _missing(folder):
     """The folders that have to be made for this one to be there, from the top."""
-    missing = []
+    missing: list[Path] = []
     while not folder.exists():
         missing.insert(0, folder)
         folder = folder.parent
@@ -89,10 +91,8 @@ def remove_all(folder):
         return left  # the record stays, to go on with
     record.path.unlink()
     for made in sorted(map(Path, record.made["folders"]), key=lambda path: len(path.parts), reverse=True):
-        try:
+        with contextlib.suppress(OSError):  # others may keep something in it by now
             made.rmdir()
-        except OSError:
-            pass  # somebody else keeps something in it by now
     return []
 
 

@@ -1,5 +1,8 @@
-"""Photographs and one loaded model, shared by all tests."""
+"""Photographs and loaded models that all tests share; which tests need what, and which run beside each other."""
 
+import importlib.util
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,9 +13,42 @@ from PIL import Image
 
 from hairmask_core.segmentation.segmenter import open_model
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+# The marker of all tests in a folder, and of all tests that use a fixture.
+MARKER_OF_FOLDER = {"gimp": "gimp", "gimp2": "install"}
+MARKER_OF_FIXTURE = {"people": "install"}
+# The quick tests' environment has no PyTorch.
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+collect_ignore = [
+    path.name
+    for path in HERE.glob("test_*.py")
+    if not HAS_TORCH and re.search(r"^import torch", path.read_text(), re.M)
+]
 sys.path.append(str(REPOSITORY))  # models/training, behind the installed product
 sys.path.append(str(REPOSITORY / "gimp_plugin"))  # catalogs.py
+
+
+def pytest_configure(config):
+    """Give each of the processes that run beside each other cores of its own, and with them a share of the threads."""
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        mine = cores[int(worker.removeprefix("gw")) :: count]
+        if mine:
+            os.sched_setaffinity(0, mine)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests by folder and fixtures, keep those of a file together, and begin with what takes longest."""
+    for item in items:
+        markers = {MARKER_OF_FOLDER.get(item.path.parent.name)} if not any(item.iter_markers("install")) else set()
+        markers |= {MARKER_OF_FIXTURE.get(name) for name in item.fixturenames}
+        for marker in markers - {None}:
+            item.add_marker(marker)
+        if not any(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: not any(item.iter_markers("install")))  # stable: otherwise as they were
 
 
 @pytest.fixture(scope="session")

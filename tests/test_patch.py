@@ -32,7 +32,7 @@ def coarser(texture_model):
     return texture_model.coarser
 
 
-@pytest.mark.parametrize("step", [DEFAULT_STEP, 5, 35])
+@pytest.mark.parametrize("step", [pytest.param(DEFAULT_STEP, marks=pytest.mark.slow), 5, 35])
 def test_the_fine_map_is_the_dense_map_of_the_whole_photo_at_the_working_scale(photo, classifier, step):
     crop = classify_windows(photo, classifier, None, (1, 0, 0), step)
     long_side = classifier.card.long_side
@@ -59,6 +59,7 @@ def test_the_log_odds_of_both_scales_are_added_up(photo, texture_model):
     assert np.abs(both.coarse - alone.coarse).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_map_is_improved_step_by_step(photo, texture_model):
     crop = classify_windows(photo, texture_model.fine, texture_model.coarser, texture_model.card.fusion, 4)
     before, after = postprocess(crop).coarse, postprocess(crop, texture_model.pixels.run).coarse
@@ -79,6 +80,7 @@ def test_fusion_is_the_sigmoid_of_a_weighted_sum():
     assert ends.dtype == np.float32 and 0 <= ends[0] < 1e-5 and 1 - 1e-5 < ends[1] <= 1
 
 
+@pytest.mark.slow
 def test_a_model_without_the_other_parts_works(texture_model, tmp_path, photo):
     folder = shutil.copytree(
         texture_model.card.network.path.parent, tmp_path / "models", ignore=shutil.ignore_patterns("training", "*.md")
@@ -95,6 +97,7 @@ def test_a_model_without_the_other_parts_works(texture_model, tmp_path, photo):
     np.testing.assert_array_equal(crop.coarse, expected.coarse)
 
 
+@pytest.mark.slow
 def test_the_pipeline_goes_on_from_there(photo, texture_model):
     model = texture_model.adjusted(step=9)
     hair = find_hair(photo, model)

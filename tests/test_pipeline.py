@@ -90,6 +90,7 @@ def test_photo_without_hair(model):
         require_hair(hair)
 
 
+@pytest.mark.slow
 def test_it_can_be_stopped_at_every_report(astronaut, model):
     large = Photo(np.tile(astronaut, (4, 4, 1)))
     count = 0

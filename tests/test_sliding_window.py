@@ -28,6 +28,7 @@ def by_hand(photo, classifier, y, x):
     return classifier.strided.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))[0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_step_1_equals_the_sliding_window_everywhere(photo, classifier):
     assert cheapest_way(classifier, 1) == "dilated"
     found = dense_map(photo, classifier)

@@ -6,6 +6,8 @@ tells where they are for the test.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -23,6 +25,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 ROOTS = Path(os.environ.get("HAIR_RECOLOR_GIMP_ROOTS", "/var/cache/hair-recolor-gimp"))
 SUITES = {"3.0": "trixie", "3.2": "forky"}  # Debian suites that carry these GIMPs
+HOME_IN_ROOT = Path("/home/gimp tester")  # the space is meant
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 QUIET = "(show-welcome-dialog no)\n(check-updates no)\n(color-profile-policy keep)\n(save-session-info no)\n"
 
@@ -73,14 +76,8 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
     if own_gimp() == series:
         gimp = Gimp(series, None, scratch / "gimp home")
     else:
-        root = ROOTS / SUITES[series]
-        built = subprocess.run(
-            ["bash", REPOSITORY / "tests/gimp/build_root.sh", root, SUITES[series]], capture_output=True, text=True
-        )
-        assert built.returncode == 0, (
-            f"GIMP {series} could not be set up in {root}:\n{built.stdout[-2000:]}{built.stderr[-2000:]}"
-        )
-        gimp = Gimp(series, root, Path("/home/gimp tester"))
+        gimp = Gimp(series, build_root(series), HOME_IN_ROOT)
+        _note(gimp).unlink(missing_ok=True)
     end_all_processes(gimp)
     shutil.rmtree(gimp.on_host(gimp.home), ignore_errors=True)
     gimp.on_host(gimp.home / "run").mkdir(parents=True, mode=0o700)
@@ -90,6 +87,17 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
         QUIET + f'(config-version "{version}")\n'
     )  # else it says welcome
     return gimp
+
+
+def build_root(series: str) -> Path:
+    """The Debian root with that GIMP; it is built if it is not there yet."""
+    root = ROOTS / SUITES[series]
+    command = ["bash", REPOSITORY / "tests/gimp/build_root.sh", root, SUITES[series]]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, (
+        f"GIMP {series} could not be set up in {root}:\n{built.stdout[-2000:]}{built.stderr[-2000:]}"
+    )
+    return root
 
 
 def environment(gimp: Gimp, **more: str) -> dict[str, str]:
@@ -156,17 +164,56 @@ json.dump(RESULT, open(HOME + "/answer.json", "w"))
     return result
 
 
+def prepare(series: str) -> None:
+    """Install the product in that GIMP's Debian root, for `open_installed_gimp` to find. Nothing else may use the root."""
+    assert own_gimp() != series, "the machine's own GIMP has no root to be prepared"
+    gimp = open_gimp(series, Path("/nowhere"))
+    said = install_product(gimp)
+    _note(gimp).write_text(json.dumps({"source": digest_of_source(), "said": said}))
+
+
+def open_installed_gimp(series: str, scratch: Path) -> tuple[Gimp, str]:
+    """A GIMP with the product installed by install.py, and what that said. What `prepare` left is used, once."""
+    if own_gimp() != series:
+        gimp = Gimp(series, ROOTS / SUITES[series], HOME_IN_ROOT)
+        note = _note(gimp)
+        if note.exists():
+            prepared = json.loads(note.read_text())
+            note.unlink()  # the tests change the installation
+            if prepared["source"] == digest_of_source():
+                mounted = build_root(series)
+                assert mounted == gimp.root
+                return gimp, prepared["said"]
+    gimp = open_gimp(series, scratch)
+    return gimp, install_product(gimp)
+
+
+def _note(gimp: Gimp) -> Path:
+    return gimp.on_host("/srv/prepared.json")
+
+
+def source_files() -> list[str]:
+    """The files of the working tree that a clone would have, and those that are not ignored."""
+    command = ["git", "ls-files", "-coz", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return sorted(name for name in listed.split("\0") if name and (REPOSITORY / name).is_file())
+
+
+def digest_of_source() -> str:
+    """A digest of what `install_product` installs."""
+    found = hashlib.sha256()
+    for name in source_files():
+        found.update(f"{name} {hashlib.sha256((REPOSITORY / name).read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
+
+
 def install_product(gimp: Gimp) -> str:
     """Install the product for this GIMP as its user would, by install.py; returns what that said."""
     source = gimp.home / "hair recolor"
-    listed = subprocess.run(
-        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in source_files():
         target = gimp.on_host(source / name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if (REPOSITORY / name).exists():
-            shutil.copy(REPOSITORY / name, target)
+        shutil.copy(REPOSITORY / name, target)
     more = {}
     if gimp.root is not None:  # the root does not have this machine's pip settings, so it gets the packages themselves
         version = run(gimp, ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
@@ -225,10 +272,8 @@ def reads(process: int, words: str) -> bool:
 def end_all_processes(gimp: Gimp) -> None:
     """End whatever still runs in the root (workers outlive GIMP); on the machine's own GIMP, in the test's home."""
     for number in processes(gimp, ""):
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
             os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it ended meanwhile
 
 
 class Window:
@@ -310,9 +355,7 @@ def open_window(gimp: Gimp, arguments: list[str], language: str = "C.UTF-8"):
             yield window
         finally:
             for process in reversed(processes):
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
                 process.wait()
             end_all_processes(gimp)

@@ -74,7 +74,9 @@ def serve(folder):
             time.sleep(0.1)
         result = {}
         try:
-            exec(compile(open(script).read(), script, "exec"), {**globals(), "RESULT": result})
+            with open(script) as file:
+                program = compile(file.read(), script, "exec")
+            exec(program, {**globals(), "RESULT": result})
         except BaseException:
             result["traceback"] = traceback.format_exc()
         with open(answer + ".part", "w") as file:

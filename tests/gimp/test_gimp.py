@@ -291,8 +291,7 @@ RESULT["left over"] = glob.glob(HOME + "/.cache/hair-recolor/worker/exchange-*")
 @pytest.fixture(scope="module", params=harness.wanted_series())
 def gimp(request, tmp_path_factory, astronaut, hair):
     """A GIMP with the product installed and photos in its home folder."""
-    gimp = harness.open_gimp(request.param, tmp_path_factory.mktemp("gimp"))
-    said = harness.install_product(gimp)
+    gimp, said = harness.open_installed_gimp(request.param, tmp_path_factory.mktemp("gimp"))
     assert "plug-ins/hair_recolor\n" in said and "It works" in said
     assert "GIMP says that it has the procedure" in said
     Image.fromarray(astronaut).save(gimp.on_host(gimp.home / "portrait.png"))
@@ -1071,8 +1070,8 @@ def test_a_plug_in_that_gimp_does_not_take_is_seen(gimp):
     whole = entry.read_text()
     entry.write_text("#!/usr/bin/env python3\nimport nonsense_of_another_version\n")
     look = f"""import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(gimp.home / "hair recolor")!r})
-from installer import doctor, places
-for check in doctor.check_gimps(places.find_gimps(places.System.here())): print(check)"""
+from installer import doctor, locations
+for check in doctor.check_gimps(locations.find_gimps(locations.System.here())): print(check)"""
     said = harness.run(gimp, ["python3", "-c", look])
     entry.write_text(whole)
     assert "FAILED" in said and "did not take it" in said and "nonsense_of_another_version" in said, said

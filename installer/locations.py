@@ -1,4 +1,4 @@
-"""Where GIMPs, their settings and our own data are on each system. A `System` goes in, paths come out."""
+"""Install locations: where GIMPs, their settings and our own data are on each system. A `System` goes in, paths come out."""
 
 import os
 import re
@@ -10,10 +10,18 @@ from pathlib import Path
 
 from .system import run_quietly
 
+# The product's name in data, cache and sandbox folders. It is the same in every version, so that an installation of
+# any version is found and upgraded.
+FOLDER = "hair-recolor"
+# The plug-in's folder and file. GIMP wants the same name for both, and Python wants one that it can import.
 PLUGIN = "hair_recolor"
+# GIMP 2.10 keeps its settings in a folder of this name, and has a plug-in of its own.
 OLD_SERIES, OLD_PLUGIN = "2.10", "hair_recolor_gimp2"
+# GIMP's name on Flathub.
 FLATPAK_GIMP = "org.gimp.GIMP"
-CONSOLE_NAME = re.compile(r"gimp(-console)?(-\d+(\.\d+)?)?(\.exe)?")  # whatever GIMP's next release is called
+# Programs that can be GIMP, of this and of later releases: gimp, gimp-3.0, gimp-console-3.2, gimp-console-4.exe.
+CONSOLE_NAME = re.compile(r"gimp(-console)?(-\d+(\.\d+)?)?(\.exe)?")
+# How long `gimp --version` may take; the first start from a slow disk takes several seconds.
 VERSION_SECONDS = 60
 
 
@@ -99,7 +107,7 @@ def data_folder(system):
         base = system.home / "Library/Application Support"
     else:
         base = system.variable("XDG_DATA_HOME", ".local/share")
-    return base / "hair-recolor"
+    return base / FOLDER
 
 
 def python_in(environment):
@@ -123,7 +131,7 @@ def kinds(system):
                 environment.with_name("venv-flatpak"),
                 ("gimp-console",),
                 "flatpak",
-                (own / "cache/hair-recolor",),
+                (own / "cache" / FOLDER,),
             )
         )
     if system.which("snap") and (system.home / "snap/gimp").is_dir():
@@ -134,10 +142,10 @@ def kinds(system):
             Kind(
                 "Snap",
                 own / "current/.config/GIMP",
-                own / "common/hair-recolor/venv",
+                own / "common" / FOLDER / "venv",
                 ("gimp-console",),
                 "snap",
-                tuple(cache / "hair-recolor" for cache in caches),
+                tuple(cache / FOLDER for cache in caches),
             )
         )
     return found
@@ -172,7 +180,7 @@ def _programs_on_path(system):
 
 def _programs_in(folders):
     """What may start GIMP without a window, each program once, gimp-console before gimp."""
-    found = {}
+    found: dict[Path, str] = {}
     for folder in folders:
         try:
             inside = sorted(path for path in folder.iterdir() if CONSOLE_NAME.fullmatch(path.name))

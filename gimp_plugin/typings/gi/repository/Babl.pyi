@@ -1,0 +1,6 @@
+from typing import Any
+
+Object = Any
+
+def format(encoding: str) -> Object: ...
+def get_name(babl: Object) -> str: ...

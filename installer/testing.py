@@ -1,0 +1,41 @@
+"""Runs the tests in an environment of their own beside install.py; the user's GIMPs are not touched."""
+
+import os
+import subprocess
+
+from .environment import choose_runtime, make_environment
+from .locations import python_in
+from .record import Record
+from .system import SOURCE
+
+# The tests run in stages, one after the other: (pytest's expression of markers, further arguments). The markers are in
+# pyproject.toml. Tests that drive a GIMP wait for its windows, so they have the machine to themselves.
+STAGES = [
+    ("not gimp", ["--numprocesses=auto", "--dist=loadgroup"]),
+    ("gimp", []),
+]
+# What a developer runs before every commit: no GIMP, no installation, no training, nothing that takes long.
+QUICK_STAGES = [
+    ("not gimp and not install and not training and not slow", ["--numprocesses=auto", "--dist=loadgroup"]),
+]
+# pytest's exit status where no test was chosen.
+NO_TESTS = 5
+
+
+def run_tests(arguments, quick=False):
+    """Run all tests, or the quick ones; returns the exit status.
+
+    arguments: go to pytest, in every stage; for example a test file, or "-k" and a word.
+    """
+    folder = SOURCE / ".venv-test" / "venv"
+    extras = [choose_runtime(), "test"] if quick else [choose_runtime(), "test", "training"]
+    make_environment(Record(folder.parent), folder, extras, keep_cache=True)
+    # Not "python -m pytest", which would put the source before the installed product.
+    pytest = python_in(folder).with_name("pytest.exe" if os.name == "nt" else "pytest")
+    stages = QUICK_STAGES if quick else STAGES
+    statuses = []
+    for markers, options in stages:
+        command = [str(pytest), "-m", markers, *options, *arguments]
+        statuses.append(subprocess.run(command, cwd=SOURCE).returncode)
+    ran = [status for status in statuses if status != NO_TESTS]
+    return max(ran, default=NO_TESTS)
