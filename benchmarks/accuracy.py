@@ -1,6 +1,6 @@
 """The models' IoU on every held-out photo, which tests/test_accuracy.py compares with a sample of them.
 
-python -m benchmarks.accuracy [MODEL ...]     writes benchmarks/accuracy/MODEL.json; after a model has changed
+python -m benchmarks.accuracy [MODEL ...]     writes benchmarks/held_out_iou/MODEL.json; after a model has changed
 
 The photos are not part of the product: they lie in ../shared/data.
 """
@@ -19,7 +19,7 @@ from hairmask_core.segmentation.segmenter import open_segmenter
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data"
-KEPT = HERE / "accuracy"
+KEPT = HERE / "held_out_iou"
 
 
 def measured_models() -> list[ModelCard]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hairmask_core.errors import HairmaskError, PhotoError
-from hairmask_core.evaluation import evaluate, metrics
+from hairmask_core.errors import PhotoError
+from hairmask_core.evaluation import evaluate, metrics, plot
 from hairmask_core.photo.files import read_photo
 
 TRUTH = np.array([[1, 1, 0, 0], [1, 1, 0, 0]], bool)
@@ -95,7 +95,7 @@ def test_a_folder_from_end_to_end(folders, tmp_path):
     assert result["pooled_f1"] == pytest.approx(2 * 600 / (1200 + 800))
     assert json.loads(json.dumps(result)) == result
     assert "iou" in evaluate.format_table(result) and "66.667 %" in evaluate.format_table(result)
-    evaluate.plot_curve(result, tmp_path / "pr.png")
+    plot.plot_curve(result, tmp_path / "pr.png")
     assert len(np.unique(read_photo(tmp_path / "pr.png").rgb.reshape(-1, 3), axis=0)) > 20
 
 
@@ -170,15 +170,29 @@ def test_figures_without_any_hair_or_any_photo(folders, tmp_path):
         assert json.loads(json.dumps(result, allow_nan=False)) == result
         assert evaluate.format_table(result).startswith("0 photos with hair")
         with pytest.raises(PhotoError, match="none of the masks has hair"):
-            evaluate.plot_curve(result, tmp_path / "pr.png")
+            plot.plot_curve(result, tmp_path / "pr.png")
 
 
-def test_plot_without_matplotlib_says_what_to_install(folders, tmp_path, monkeypatch):
+def test_the_curve_lies_where_its_figures_say(folders):
+    """A perfect result runs along the upper and right edges, and F1 lines below it stay gray."""
+    result = {
+        "photos_with_hair": 3,
+        "pooled_average_precision": 0.9,
+        "curve": {"recall": [0.0, 0.5, 1.0], "precision": [0.5, 0.5, 0.5]},
+    }
+    picture = plot.draw_curve(result)
+    orange = (np.abs(picture.astype(int) - plot.ORANGE).max(axis=2) < 60).nonzero()
+    (left, middle), (right, _) = plot._to_pixels(0, 0.5), plot._to_pixels(1, 0.5)
+    assert np.abs(orange[0] - middle).max() <= 2
+    assert orange[1].min() == pytest.approx(left, abs=2)
+    assert orange[1].max() == pytest.approx(right, abs=2)
+
+
+def test_a_curve_that_cannot_be_written_is_said(folders, tmp_path):
     result = evaluate.evaluate(evaluate.find_pairs(*folders), lambda photo: np.ones((20, 30), np.float32))
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(HairmaskError, match="pip install matplotlib"):
-        evaluate.plot_curve(result, tmp_path / "pr.png")
-    assert not (tmp_path / "pr.png").exists()
+    for path in (tmp_path / "pr.xyz", tmp_path / "missing" / "pr.png"):
+        with pytest.raises(PhotoError):
+            plot.plot_curve(result, path)
 
 
 @pytest.mark.parametrize("terminal", [True, False])

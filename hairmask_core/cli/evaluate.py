@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from ..errors import PhotoError, UsageError
-from ..evaluation.evaluate import evaluate, find_pairs, format_table, plot_curve, progress_bar
+from ..evaluation.evaluate import evaluate, find_pairs, format_table, progress_bar
+from ..evaluation.plot import plot_curve
 from ..pipeline import find_hair
 from .common import add_network, add_quality, check_output, make_parser, positive, start_model
 

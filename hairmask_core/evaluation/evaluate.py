@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import HairmaskError, PhotoError
+from ..errors import PhotoError
 from ..photo.files import read_photo
 from ..photo.pixels import FULL_SCALE, Photo
 from .metrics import (
@@ -174,40 +174,6 @@ def format_table(result: dict) -> str:
         speed = f"{result['seconds_per_photo']:.4f} ({result['photos_per_second']:.1f} photos per second)"
         lines.append(f"  {'seconds per photo':<26}{speed}")
     return "\n".join(lines)
-
-
-def plot_curve(result: dict, path: Path) -> None:
-    """Draw the precision-recall curve into an image file.
-
-    Raises HairmaskError if matplotlib is not installed, PhotoError if no mask had hair or the file cannot be written.
-    """
-    if not result["photos_with_hair"]:
-        raise PhotoError("There is no precision-recall curve to draw: none of the masks has hair.")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and only needed here
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HairmaskError("The plot needs matplotlib, which is not installed: pip install matplotlib") from error
-
-    figure = Figure(figsize=(5, 5), dpi=120, layout="tight")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    recall = np.linspace(0.01, 1, 200)
-    for f in (0.8, 0.9, 0.95):  # lines of equal F1, for orientation
-        line = f * recall / (2 * recall - f)
-        shown = (line > 0) & (line <= 1)
-        axes.plot(recall[shown], line[shown], color="0.85", linewidth=1)
-        axes.annotate(f"F1 {f}", (1.0, f / (2 - f)), color="0.5", fontsize=7, ha="right")
-    axes.plot(result["curve"]["recall"], result["curve"]["precision"], color="tab:orange", linewidth=2)
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
-    axes.set_title(
-        f"Hair, {result['photos_with_hair']} photos: AP {result['pooled_average_precision']:.4f}", fontsize=10
-    )
-    axes.grid(color="0.93")
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise PhotoError(f"{path} cannot be written ({error}): check the folder and the ending.") from error
 
 
 @contextmanager
