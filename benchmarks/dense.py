@@ -15,6 +15,7 @@ the pixels between them, which are interpolated, are from their own windows' pro
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import time
@@ -61,10 +62,8 @@ def seconds(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 def forget_peak() -> None:
     """Let the kernel count the process's highest memory from now on."""
-    try:
+    with contextlib.suppress(OSError):  # not Linux: the peak is then since the start
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux: the peak is then since the start
-        pass
 
 
 def peak_megabytes() -> float:

@@ -30,7 +30,7 @@ SAMPLES = 1 << 20
 NODES = 1000
 WIDER = 1.01  # the range that is fitted, by the one that occurs
 STEP = 100_000  # of what is taken off the start
-STEPS = range(0, 15)
+STEPS = range(15)
 
 # Root, exponent of what the series stands for, start and series as compiled.
 ROOTS = (

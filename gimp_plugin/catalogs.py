@@ -38,7 +38,7 @@ def gather():
     """A catalog of all that the plug-in says: its own sentences, the shades and networks, and the worker's."""
     catalog = Catalog(domain=DOMAIN, project="Hair Recolor", copyright_holder="Hair Recolor contributors")
     catalog.header_comment = "# Translations of Hair Recolor for GIMP. The same terms as the program: GPL-3.0-or-later."
-    for name, line, message, comments, context in extract_from_dir(PLUGIN, comment_tags=["Translators:"]):
+    for name, line, message, comments, _context in extract_from_dir(PLUGIN, comment_tags=["Translators:"]):
         catalog.add(message, None, [(f"gimp_plugin/hair_recolor/{name}", line)], auto_comments=comments)
     shades = REPOSITORY / "hairmask_core/color/shades.json"
     for shade in json.loads(shades.read_text(encoding="utf-8")):

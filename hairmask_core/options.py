@@ -210,7 +210,7 @@ class Described:
     """Base of the dataclasses below: however one is made, each of its fields has been read."""
 
     def __post_init__(self):
-        for each in fields(self):
+        for each in fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
             object.__setattr__(self, each.name, each.metadata["read"](getattr(self, each.name)))
 
     @classmethod
@@ -220,7 +220,7 @@ class Described:
         Raises OptionsError, with a sentence for the user, for a value that cannot be, a field that is missing, and one
         that there is not.
         """
-        known = {each.name: each for each in fields(cls)}
+        known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
         for name in said:
             if name not in known:
                 raise OptionsError(f"There is no option {shown(name)}: leave it out, or update Hair Recolor.")
@@ -231,7 +231,7 @@ class Described:
 
     def to_dict(self) -> dict:
         """What `from_dict` reads, ready for JSON."""
-        return {each.name: plain(getattr(self, each.name)) for each in fields(self)}
+        return {each.name: plain(getattr(self, each.name)) for each in fields(self)}  # type: ignore[arg-type]
 
 
 def plain(value: Any) -> Any:

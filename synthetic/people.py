@@ -178,7 +178,8 @@ def draw_hair(canvas: Canvas, head: Head, style: Style, depth, rng: np.random.Ge
             paths = paths[(np.hypot(*middle.T) > 0.95) | (middle[:, 1] < -0.75)]
     elif style.kind in ("braids", "dreadlocks"):
         canvas.strokes(*_with_colors(fall_paths(head, style, count // 2, depth, rng), head, style, rng), 1)
-        return ropes(canvas, head, style, depth, rng)
+        ropes(canvas, head, style, depth, rng)
+        return
     else:
         paths = fall_paths(head, style, count, depth, rng)
     canvas.strokes(*_with_colors(paths, head, style, rng), width)
@@ -275,7 +276,8 @@ def draw_hat(canvas: Canvas, head: Head, volume: float, rng: np.random.Generator
     cloth, low = draw_cloth(size, rng), rng.uniform(-0.75, -0.35)
     if rng.random() < 0.25:
         band = [(-wide, low - 0.2), (wide, low - 0.2), (wide, low + 0.08), (-wide, low + 0.08)]
-        return canvas.fill(canvas.polygon(head.at(band)), cloth)
+        canvas.fill(canvas.polygon(head.at(band)), cloth)
+        return
     crown = ellipse((0, low), (wide, rng.uniform(0.75, 1.3)), 180, 360)
     canvas.fill(canvas.polygon(head.at(crown)), cloth)
     if rng.random() < 0.5:
@@ -305,7 +307,8 @@ def draw_person(canvas: Canvas, head: Head, rng: np.random.Generator) -> None:
     elif bald or style.fall < 0.4:
         canvas.fill(canvas.polygon(head.at(scalp)), np.array(skin) * 0.9)
     if covered:
-        return draw_covered(canvas, head, rng)
+        draw_covered(canvas, head, rng)
+        return
     if not bald:
         if behind:
             hair_body(canvas, head, style, rng)

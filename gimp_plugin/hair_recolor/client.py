@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from i18n import _
@@ -203,6 +203,7 @@ def try_connect(directory, on_silence=lambda: None):
             raise TimeoutError("no hello")
 
     connection = None
+    address: str | tuple[str, int]
     try:
         endpoint = json.loads((Path(directory) / "endpoint.json").read_text(encoding="utf-8"))
         if "path" in endpoint:
@@ -257,10 +258,8 @@ def send(connection, message):
 
 
 def _send_stop(connection):
-    try:
+    with suppress(OSError):  # it ended by itself meanwhile
         send(connection, {"type": "stop"})
-    except OSError:
-        pass  # it ended by itself meanwhile
 
 
 def receive(connection, on_silence=lambda: None):

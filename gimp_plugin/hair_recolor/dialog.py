@@ -144,7 +144,7 @@ def show_swatches(combo):
     """Draw each shade's color before its name in the drop-down list."""
     colors = {shade["name"]: shade["color"] for shade in choices.read_shades()}
     colors[choices.FOREGROUND], colors[choices.BACKGROUND] = (
-        "#%02x%02x%02x" % tuple(round(255 * min(max(part, 0.0), 1.0)) for part in choices.in_srgb(color))
+        "#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in choices.in_srgb(color))
         for color in (Gimp.context_get_foreground(), Gimp.context_get_background())
     )
 
@@ -198,13 +198,16 @@ class Preview:
         self.image, self.layer, self.layer_size = image, layer, (layer.get_width(), layer.get_height())
         self.small = self.copy = Copy(image, layer, min(1.0, SMALL_SIDE / max(self.layer_size)))
         self.fine = self.fine_hair = None  # the finer copy, and the part of a wish for which its hair is known
-        self.after = None  # the picture of `copy` with its new color, if there is one
+        self.after: GdkPixbuf.Pixbuf | None = None  # the picture of `copy` with its new color, if there is one
         self.box = self.box_of = None  # where hair was found, and for what
         self.view = view.show_whole(self.layer_size, WINDOW)
-        self.shows = HAIR  # what the view is to keep to, whatever the window's size; None: what the user made of it
+        self.shows: str | None = (
+            HAIR  # what the view is to keep to, whatever the window's size; None: what the user made of it
+        )
         self.wanted = None  # the newest wish, if it can be granted, and whether the selection limits it
         self.answered = None  # the wish whose final picture is shown, or what kept it from being granted
-        self.news, self.newest, self.closed = threading.Condition(), None, False
+        self.news, self.closed = threading.Condition(), False
+        self.newest: tuple | None = None  # what the worker is to be asked next
         self.on_shown = lambda: None  # called whenever a new picture is shown
         self._make_widget()
         threading.Thread(target=self._serve, daemon=True).start()
@@ -384,7 +387,7 @@ class Preview:
         line = right if self.after is None or self.original.get_active() else self._line()
         zoom = [side * self.view.scale / pixels for side, pixels in zip(self.layer_size, self.copy.size)]
         offset = [-round(at * self.view.scale) for at in (self.view.left, self.view.top)]
-        for source, start, end in ((self.copy.before, left, line), (self.after, line, right)):
+        for source, start, end in ((self.copy.before, left, line), (self.after or self.copy.before, line, right)):
             if end > start:
                 area = (start, top, end - start, bottom - top)
                 checks = (0, 0, CHECK_SIZE, DARK_CHECK, LIGHT_CHECK)
@@ -439,6 +442,7 @@ class Preview:
                     self.news.wait()
                 if self.closed:
                     return
+                assert self.newest
                 (wish, limited, copy), self.newest = self.newest, None
             try:
                 answer = (*self._ask_worker(wish, limited, copy), "")

@@ -241,7 +241,8 @@ def find_hair(image, layer, kind, options, limited, settings):
     directory = client.private_directory()
     size = width, height = layer.get_width(), layer.get_height()
     limits = list(layers.limiting_masks(image, layer, limited))
-    request = Request.of_layer(options, size, *layers.choose_formats(image), len(limits))
+    layer_format, mask_format = layers.choose_formats(image)
+    request = Request.of_layer(options, size, layer_format, mask_format, len(limits))
     paths = [directory / name for name in request.files]
     layers.check_room(request, directory)
     read = layers.READ_SHARE
@@ -285,7 +286,8 @@ def put_in(image, layer, kind, request, result, directory):
     """Put the worker's answer into the image: layers above the source, or the selection."""
     masks = [directory / name for name in request.mask_out[: result["people"]]]
     if kind == choices.SELECTION:
-        return layers.select_hair(image, layer, request.mask_format, masks[0])
+        layers.select_hair(image, layer, request.mask_format, masks[0])
+        return
     unchanged = kind == choices.MASK or request.options.strength == 0
     made = []
     for number, mask in enumerate(masks, 1):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def evaluate(
             )
         began = time.perf_counter()
         p = predict(photo)
-        record = {"name": image.name, "seconds": time.perf_counter() - began}
+        record: dict[str, Any] = {"name": image.name, "seconds": time.perf_counter() - began}
         check_probability(p, truth)
         found = p >= THRESHOLD
         overlap += int(np.count_nonzero(found & truth))

@@ -11,7 +11,8 @@ from .pixels import Photo, bounded, to_float
 def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
     """Width and height of the working-scale copy: `long_side` at most, aspect kept, multiples of `multiple`."""
     scale = long_side / max(width, height)
-    return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
+    small_width, small_height = (max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
+    return small_width, small_height
 
 
 def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:

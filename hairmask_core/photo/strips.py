@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 STRIP_PIXELS = 1 << 20  # work on a photo goes in strips of about this many pixels
@@ -36,7 +36,7 @@ def work_in_strips(
     groups = [every[i : i + workers] for i in range(0, len(every), workers)]
     with ThreadPoolExecutor(workers) as pool:
         try:
-            others = []
+            others: list[Future] = []
             for group, following in zip([[], *groups], [*groups, []]):
                 # This thread works as well: asleep, it would leave its core free only after a while.
                 done = [work(rows) for rows in group[:1]] + [other.result() for other in others]

@@ -7,6 +7,7 @@ and requests wait in a queue, where one at a time is done.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -78,10 +79,8 @@ def serve(directory: Path, idle_seconds: float = IDLE_SECONDS) -> int:
 
 def say(line: str) -> None:
     """A line for worker.log. That a full disk takes none, or the log's encoding not this one, is no reason to end."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
-    except (OSError, ValueError):
-        pass
 
 
 def work(jobs: queue.Queue, handler: Handler, idle_seconds: float) -> None:
@@ -157,10 +156,8 @@ def _remove_when_closed(job: Job, directory: Path) -> None:
 def _remove_files(names: list, directory: Path) -> None:
     """Remove files that a client named, as far as they are a client's to name."""
     for name in names:
-        try:
+        with contextlib.suppress(RequestError, OSError):
             pixel_file(directory, name).unlink(missing_ok=True)
-        except (RequestError, OSError):
-            pass
 
 
 class Relay:
@@ -232,10 +229,8 @@ def is_own(connection: socket.socket) -> bool:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it, which closes it
-    except OSError:
-        pass
 
 
 def _greet(connection: socket.socket, secret: str, jobs: queue.Queue, directory: Path) -> None:
@@ -249,18 +244,18 @@ def _greet(connection: socket.socket, secret: str, jobs: queue.Queue, directory:
         ):
             raise RequestError("The connection did not start with the right hello: restart GIMP.")
         send_message(connection, {"type": "hello", "protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
-        request = receive_message(connection)
-        if request.get("type") == "files":
-            named = file_names(request)
+        message = receive_message(connection)
+        if message.get("type") == "files":
+            named = file_names(message)
             connection.settimeout(None)  # it takes as long as it takes to write them
-            request = receive_message(connection)
+            message = receive_message(connection)
         connection.settimeout(SEND_SECONDS)
-        named += file_names(request)
-        if request.get("type") == "stop":
+        named += file_names(message)
+        if message.get("type") == "stop":
             connection.close()
             jobs.put(None)
             return
-        request = read_request(request)
+        request = read_request(message)
         if jobs.qsize() >= MOST_WAITING:
             raise RequestError("Too many layers are waiting to be recolored: try again when some are done.")
         if not jobs.empty():
@@ -285,10 +280,8 @@ def read_request(message: dict) -> Request:
 
 
 def _try_send(connection: socket.socket, message: dict) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the client has gone
         send_message(connection, message)
-    except OSError:  # the client has gone
-        pass
 
 
 def _listen(directory: Path) -> tuple[socket.socket, dict]:
@@ -329,7 +322,7 @@ def make_private(directory: Path) -> None:
 
 def _take_lock(path: Path):
     """An open file that holds the lock until it is closed or the process dies; None if another process holds it."""
-    file = open(path, "a+")
+    file = open(path, "a+")  # noqa: SIM115  # it stays open: that is the lock
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -372,7 +365,5 @@ def _remove_untouched(directory: Path, before: dict[Path, tuple]) -> None:
     """
     for path, status in _pixel_files(directory).items():
         if before.get(path) == status:
-            try:
+            with contextlib.suppress(OSError):
                 path.unlink()
-            except OSError:
-                pass

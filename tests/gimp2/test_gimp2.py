@@ -290,7 +290,7 @@ def test_deep_images_are_told_what_is_lost(called):
 
 @needs_parts
 @pytest.mark.parametrize(
-    "name, says",
+    ("name", "says"),
     [
         ("gray", "choose Image → Mode → RGB first"),
         ("locked", "The layer “Photo” is locked: unlock"),

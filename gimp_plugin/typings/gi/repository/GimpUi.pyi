@@ -5,6 +5,9 @@ from . import Gimp
 ICON_ZOOM_IN: str
 ICON_ZOOM_OUT: str
 
+FileChooser: Any
+Labeled: Any
+
 class ProcedureDialog:
     @staticmethod
     def new(procedure: Gimp.Procedure, config: Gimp.ProcedureConfig, title: str | None) -> ProcedureDialog: ...
