@@ -11,6 +11,7 @@ back at the photo's size, unrefined. Medians over the runs; `ms_per_photo` is th
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -81,7 +82,10 @@ def main() -> None:
     model = open_model(args.model, device=args.device)
     for notice in model.notices:
         print(notice)
-    methods = {quality: lambda photo, m=model.adjusted(quality): find_hair(photo, m, False) for quality in QUALITIES}
+    methods = {
+        quality: functools.partial(lambda adjusted, photo: find_hair(photo, adjusted, False), model.adjusted(quality))
+        for quality in QUALITIES
+    }
     methods[BASELINE] = lambda photo: one_pass(photo, model.network)
     table = {name: milliseconds(methods, photo, 5 if args.quick else 25) for name, photo in photos().items()}
     mean = {method: statistics.mean(row[method] for row in table.values()) for method in methods}

@@ -123,12 +123,11 @@ def assemble(
         region, before = crop.region, done / area
         share = region.area / area
         if refine:
-            piece = refine_outline(
-                photo.rgb[region.slices],
-                crop.coarse,
-                network,
-                lambda part, before=before, share=share: report(before + part * share),
-            )
+
+            def report_part(part: float, before: float = before, share: float = share) -> None:
+                report(before + part * share)
+
+            piece = refine_outline(photo.rgb[region.slices], crop.coarse, network, report_part)
         else:
             piece = enlarge_map(crop.coarse, region.width, region.height)
         here = matte[region.slices]

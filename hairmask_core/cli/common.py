@@ -98,19 +98,20 @@ def plan_outputs(
     if out_dir is None:
         if len(photos) > 1:
             raise UsageError("Several photos need a folder to write to: give --out-dir FOLDER instead of -o FILE.")
-        wanted = {name: path for name, path in wanted.items() if path}
-        if not wanted:
+        outputs = {name: path for name, path in wanted.items() if path}
+        if not outputs:
             raise UsageError("Where to write is missing: give -o FILE, or --out-dir FOLDER for several photos.")
-        for path in wanted.values():
+        for path in outputs.values():
             check_outputs(files(path), read)
-        return [(photos[0], wanted)]
+        return [(photos[0], outputs)]
     if any(wanted.values()):
         raise UsageError("--out-dir names the files itself: leave out -o, --layer-out and --mask-out.")
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PhotoError(f"The folder {out_dir} cannot be made ({error.strerror}): choose another.") from error
-    plan, taken = [], {}
+    plan: list[tuple[Path, dict[str, Path]]] = []
+    taken: dict[Path, Path] = {}
     for photo in photos:
         output = out_dir / f"{photo.stem}.png"
         if output in taken:

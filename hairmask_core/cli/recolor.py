@@ -24,7 +24,7 @@ def run(args) -> int:
     tips = find_shade(args.shade_tips).rgb if args.shade_tips else None
     threading.Thread(target=warm_up).start()
     model = start_model(args)
-    if args.shade_from:
+    if shade is None:  # then there is --shade-from, as the parser has seen to
         shade = shade_of_hair(look_for_hair(args.shade_from, model, force=True)[1], args.shade_from)
     each = args.people == People.EACH
 

@@ -29,7 +29,8 @@ def parse_hex(text: str) -> tuple[float, float, float]:
         digits = "".join(2 * digit for digit in digits)
     if not re.fullmatch("[0-9a-fA-F]{6}", digits):
         raise ShadeError(f"{text!r} is not a color: write it as #rrggbb, for example #b5592b.")
-    return tuple(int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    red, green, blue = (int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    return red, green, blue
 
 
 @functools.cache

@@ -21,11 +21,16 @@ ROOM_SHARE = 0.9  # share of the room towards black and white that the straight 
 class Tone(Protocol):
     """What has to be known of the hair, in OKLab: its median lightness 0…1, a and b, and its dark and bright end."""
 
-    lightness: float
-    a: float
-    b: float
-    low: float
-    high: float
+    @property
+    def lightness(self) -> float: ...
+    @property
+    def a(self) -> float: ...
+    @property
+    def b(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 def make_transform(tone: Tone, shade: tuple[float, float, float]) -> ToneTransform:

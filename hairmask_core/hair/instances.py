@@ -65,7 +65,8 @@ def find_instances(
     border is that of a watershed (Meyer 1992) on the photo's hair. So heads are taken to be upright, side by side.
     """
     scale = WORKING_SIDE / max(photo.width, photo.height)
-    size = tuple(max(1, round(side * min(1.0, scale))) for side in (photo.width, photo.height))
+    width, height = (max(1, round(side * min(1.0, scale))) for side in (photo.width, photo.height))
+    size = (width, height)
     p = cv2.resize(hair.matte, size, interpolation=cv2.INTER_AREA)
     labels = grow_markers(find_markers(p >= HAIR_PROBABILITY, most), p, make_proxy(photo, size))
     labels = enlarge_labels(labels, photo.width, photo.height, report)
@@ -86,7 +87,9 @@ def divide_hair(
     Raises ValueError for limits of another size or type.
     """
     nobody = True
-    for number in range(1, len(instances.tones) + 1) if instances else ():
+    everyone = range(1, len(instances.tones) + 1) if instances else ()
+    for number in everyone:
+        assert instances
         own = instances.hair_of(number, hair)
         matte = limit_matte(own.matte, limits)
         if matte.max() > NEGLIGIBLE:
@@ -151,7 +154,8 @@ def join_parts(parts: list[np.ndarray], most: int) -> list[np.ndarray]:
 
     parts: (h, w) bool arrays, the largest first. Returns `most` such arrays at most, also the largest first.
     """
-    instances, cores = [], []
+    instances: list[np.ndarray] = []
+    cores: list[np.ndarray] = []
     for part in parts:
         size = np.count_nonzero(part)
         gaps = [cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 3)[part].min() for core in cores]
@@ -161,7 +165,7 @@ def join_parts(parts: list[np.ndarray], most: int) -> list[np.ndarray]:
             if size < SCRAP * np.count_nonzero(core) and gaps[i] < np.count_nonzero(core) ** 0.5
         ]
         if len(instances) == most:
-            near = range(len(instances))
+            near = list(range(len(instances)))
         if near:
             nearest = min(near, key=lambda i: gaps[i])
             instances[nearest] = instances[nearest] | part

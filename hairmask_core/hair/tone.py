@@ -64,7 +64,8 @@ def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
 
 def tone_color(tone: HairTone) -> tuple[float, float, float]:
     """The hair's median color, sRGB-encoded, each 0…1: as a shade it gives other hair that color."""
-    return tuple(map(float, oklab_to_rgb(np.array([[[tone.lightness, tone.a, tone.b]]], np.float32))[0, 0]))
+    red, green, blue = map(float, oklab_to_rgb(np.array([[[tone.lightness, tone.a, tone.b]]], np.float32))[0, 0])
+    return red, green, blue
 
 
 def sampling_step(pixels: int) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import PhotoError
 from .pixels import FULL_SCALE, Photo, bounded, check_map, check_rgb, from_float, to_float
@@ -98,7 +98,7 @@ def _is_deep(picture: Image.Image, data: bytes) -> bool:
     """True for files of more than 8 bits a channel, which Pillow would cut down to 8."""
     if picture.format == "PNG":
         return data[24] == 16  # IHDR: width, height, then bit depth
-    if picture.format == "TIFF":
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
         bits = picture.tag_v2.get(258, (8,))
         return max(bits if isinstance(bits, tuple) else (bits,)) > 8
     return False
@@ -137,7 +137,9 @@ def _cmyk_to_rgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image
     if icc_profile:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
-            return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted:  # None is only for a conversion in place
+                return converted
         except ImageCms.PyCMSError:
             pass  # a broken profile: the plain conversion below is what any viewer would show
     return picture.convert("RGB")

@@ -83,7 +83,8 @@ def _compare_colors(lab: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
         distances.append(3 * np.linalg.norm(lab - center, axis=2))
         histogram = np.bincount(index[sure.reshape(-1)], minlength=COLOR_BINS**3).reshape((COLOR_BINS,) * 3)
         for axis in range(3):  # neighbouring colors count as well
-            histogram = sum(weight * np.roll(histogram, by, axis) for by, weight in ((-1, 0.25), (0, 0.5), (1, 0.25)))
+            before, after = np.roll(histogram, -1, axis), np.roll(histogram, 1, axis)
+            histogram = 0.25 * before + 0.5 * histogram + 0.25 * after
         counts.append((histogram.reshape(-1)[index] + 0.1) / (sure.sum() + 100))
     return [*distances, np.log(counts[0] / counts[1]).reshape(p.shape) / 4]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..inference.cards import ModelCard, choose_card
 from ..inference.network import Network
@@ -67,7 +67,7 @@ class Segmenter(Protocol):
 
 
 # The segmenters by the tasks of models, see `ModelCard`.
-SEGMENTERS: dict[str, type[WholeImageSegmenter] | type[PatchSegmenter]] = {
+SEGMENTERS: dict[str, Any] = {
     "whole-image": WholeImageSegmenter,
     "patch": PatchSegmenter,
 }

@@ -109,7 +109,7 @@ def cheapest_way(classifier: WindowClassifier, step: int) -> str:
     ways = {"windows": cost["window"] / step**2, "dilated": cost["dilated"]}
     if step % classifier.card.stride == 0:
         ways["strided"] = cost["strided"]
-    return min(ways, key=ways.get)
+    return min(ways, key=lambda way: ways[way])
 
 
 def _run_dilated(x: np.ndarray, classifier: WindowClassifier, step: int) -> np.ndarray:
@@ -128,9 +128,8 @@ def _run_windows(x: np.ndarray, classifier: WindowClassifier, step: int, batch: 
     found = np.empty(rows * columns, np.float32)
     for start in range(0, len(found), batch):
         here = np.unravel_index(np.arange(start, min(start + batch, len(found))), (rows, columns))
-        found[start : start + batch] = classifier.strided.run(windows[(slice(None), *here)].swapaxes(0, 1).copy())[
-            :, 0, 0, 0
-        ]
+        batched = windows[:, here[0], here[1]].swapaxes(0, 1).copy()
+        found[start : start + batch] = classifier.strided.run(batched)[:, 0, 0, 0]
     return found.reshape(rows, columns)
 
 

@@ -114,7 +114,7 @@ class Handler:
         )
         only_color, tips_rgb, people = options.output is Output.LCH_PICTURE, tips.rgb if tips else None, 0
         picture = rgba.copy() if only_color or options.output is Output.PICTURE else None
-        expected = len(found.instances.tones) if each else 1
+        expected = len(found.instances.tones) if each and found.instances else 1
 
         def report_part(done: float, text: str = "Recoloring") -> None:
             report(min(1.0, (people + done) / expected), text)
@@ -123,9 +123,11 @@ class Handler:
             report_part(0.0)
             write_mask(mask_out[people], part.matte, PIXEL_TYPES[request.mask_format])
             if options.output is Output.LAYER:
+                assert shade
                 rows = recolor_rows(rgba, part.hair, shade.rgb, options.strength, tips_rgb, report=report_part)
                 write_pixels(layer_out[people], rgba.nbytes, rows)
             elif picture is not None:
+                assert shade
                 if tips and part.number not in found.positions:  # the same for every shade
                     rgb = np.ascontiguousarray(rgba[..., :3])
                     found.positions[part.number] = root_to_tip(rgb, part.hair.matte, report_part)
@@ -198,5 +200,5 @@ class Handler:
 def find_named(shade: ShadeName | PhotoShade | None) -> Shade | None:
     """The shade of that name or color; None where none is named, or a photo. Raises ShadeError for a name of none."""
     if isinstance(shade, tuple):
-        shade = "#%02x%02x%02x" % tuple(round(255 * part) for part in shade)
+        shade = "#" + "".join(f"{round(255 * part):02x}" for part in shade)
     return find_shade(shade) if isinstance(shade, str) else None

@@ -51,7 +51,8 @@ def to_photo(rgba: np.ndarray) -> Photo:
         cv2.cvtColor(rgba[rows], cv2.COLOR_RGBA2RGB, dst=rgb[rows])
         return cv2.extractChannel(rgba[rows], 3).min() >= FULL_SCALE[rgba.dtype]
 
-    opaque = all([opaque for _, opaque in work_in_strips(separate_alpha, *rgba.shape[:2])])
+    strips = [opaque for _, opaque in work_in_strips(separate_alpha, *rgba.shape[:2])]  # all of them, whatever they say
+    opaque = all(strips)
     return Photo(rgb, None if opaque else cv2.extractChannel(rgba, 3))
 
 
