@@ -20,11 +20,11 @@ beside = pytest.mark.skipif(not DATA.is_dir(), reason="the photos are not part o
 
 
 @pytest.fixture(scope="module")
-def measured(session):
+def measured(model):
     """Figures of the default model on validation photos, by data set, refined and as the network gave them."""
     return {
         (dataset, refined): evaluate(
-            held_out_pairs(DATA, dataset), lambda photo: find_hair(photo, session, refined).matte
+            held_out_pairs(DATA, dataset), lambda photo: find_hair(photo, model, refined).matte
         )
         for dataset, refined in (("figaro1k", True), ("figaro1k", False), ("ccp", True))
     }
@@ -53,8 +53,8 @@ def test_other_models_are_what_their_cards_say():
         assert found["mean"]["iou"] == pytest.approx(card.details["accuracy"]["ccp"]["iou"], abs=2e-3)
 
 
-def test_hardly_anything_is_found_where_no_hair_is(session):
+def test_hardly_anything_is_found_where_no_hair_is(model):
     pictures = dict(no_hair.scenes())
     assert len(pictures) >= 40
-    shares = {name: (find_hair(Photo(rgb), session).matte > 0.5).mean() for name, rgb in pictures.items()}
+    shares = {name: (find_hair(Photo(rgb), model).matte > 0.5).mean() for name, rgb in pictures.items()}
     assert np.mean(list(shares.values())) <= 0.005, sorted(shares.items(), key=lambda item: -item[1])[:5]
