@@ -72,11 +72,6 @@ def model():
 
 
 @pytest.fixture(scope="session")
-def session(model):
-    return model
-
-
-@pytest.fixture(scope="session")
 def texture_model():
     """The patch classifier that ships."""
     return open_model(engine="texture", device="cpu")

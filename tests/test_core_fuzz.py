@@ -481,9 +481,9 @@ def test_windows_of_the_classifier(classifier, rgb, step):
 
 @given(photo=photos(), quality=st.sampled_from(sorted(QUALITIES)), refined=st.booleans())
 @fuzz(40)
-def test_find_hair_and_recolor(session, photo, quality, refined):
+def test_find_hair_and_recolor(model, photo, quality, refined):
     try:
-        hair = find_hair(photo, session.adjusted(quality), refined)
+        hair = find_hair(photo, model.adjusted(quality), refined)
     except HairmaskError as error:
         assert "fully transparent" in str(error) and not photo.alpha.any()
         return

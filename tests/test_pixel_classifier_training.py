@@ -43,25 +43,25 @@ def write_photo(folder, image, mask):
     return find_samples(folder, "people")
 
 
-def test_uncertain_pixels_are_read_with_their_truth(session, astronaut, tmp_path):
+def test_uncertain_pixels_are_read_with_their_truth(model, astronaut, tmp_path):
     mask = np.zeros((512, 512), np.uint8)
     mask[:, :230] = 255  # not the hair, but easy to tell
-    features, p, truth = pixel_classifier.read_pixels(write_photo(tmp_path, astronaut, mask), session)
+    features, p, truth = pixel_classifier.read_pixels(write_photo(tmp_path, astronaut, mask), model)
     assert features.shape == (len(p), PIXEL_FEATURES) and len(truth) == len(p)
     assert ((p > UNCERTAIN_RANGE[0]) & (p < UNCERTAIN_RANGE[1])).all()
-    most = pixel_classifier.PER_PLACE * len(segment_photo(Photo(astronaut), session))
+    most = pixel_classifier.PER_PLACE * len(segment_photo(Photo(astronaut), model))
     assert len(p) <= most and 0.1 < truth.mean() < 0.9
 
 
-def test_a_shy_network_is_tuned_to_what_makes_the_maps_best(session, astronaut, tmp_path):
+def test_a_shy_network_is_tuned_to_what_makes_the_maps_best(model, astronaut, tmp_path):
     """It says the map's own probability, but its logits are lower by 1; the truth is the map itself."""
     photo = Photo(astronaut)
-    found = assemble(photo, segment_photo(photo, session), False) >= 0.5
+    found = assemble(photo, segment_photo(photo, model), False) >= 0.5
     network = pixel_classifier.PixelNet()
     network.layers = torch.nn.Sequential(torch.nn.Linear(PIXEL_FEATURES, 1))
     network.layers[0].weight.data.zero_()
     network.layers[0].weight.data[0, LOG_ODDS] = 4
     network.layers[0].bias.data.fill_(-1)
     samples = write_photo(tmp_path, astronaut, found.astype(np.uint8) * 255)
-    assert abs(pixel_classifier.tune(network, samples, session) - 1) <= 0.25
+    assert abs(pixel_classifier.tune(network, samples, model) - 1) <= 0.25
     assert abs(network.layers[0].bias.item()) <= 0.25

@@ -84,9 +84,9 @@ DRAWN = {
 
 
 @pytest.fixture(scope="module")
-def heads(astronaut, session):
+def heads(astronaut, model):
     """Photo, where it is hair for certain, and tone."""
-    hair = find_hair(Photo(astronaut), session)
+    hair = find_hair(Photo(astronaut), model)
     heads = {"astronaut": (astronaut, hair.matte > 0.95, hair.tone)}
     for name, color in DRAWN.items():
         picture = drawn_hair(color)

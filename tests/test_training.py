@@ -391,8 +391,8 @@ def test_styles_go_by_frame_number():
     assert figaro_styles([*records, {"name": "Frame00003.jpg"}]) == {"straight": 0.6, "wavy": 1.0, "short": 0.2}
 
 
-def test_measure_and_its_tables(data, session):
-    figures = measure(session, data, sets=("figaro1k", "celebamask", "nohair"))
+def test_measure_and_its_tables(data, model):
+    figures = measure(model, data, sets=("figaro1k", "celebamask", "nohair"))
     assert [figures[name]["photos"] for name in figures] == [2, 2, 0] and figures["nohair"]["empty_photos"] == 2
     assert figures["celebamask"]["taken_for_hair"].keys() == {"headwear", "skin", "clothes", "rest"}
     assert "taken_for_hair" not in figures["figaro1k"]

@@ -103,10 +103,10 @@ def exchange_files(directory):
     return list(directory.glob("exchange-*"))
 
 
-def test_answer_equals_the_pipeline(directory, astronaut, session):
+def test_answer_equals_the_pipeline(directory, astronaut, model):
     result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), shade="blue"))
     photo = Photo(astronaut)
-    hair = find_hair(photo, session)
+    hair = find_hair(photo, model)
     expected = recolor_layer(photo, hair, find_shade("blue").rgb)
     layer = np.frombuffer(layer, np.uint8).reshape(512, 512, 4)
     np.testing.assert_array_equal(layer[..., :3], expected)
@@ -115,14 +115,14 @@ def test_answer_equals_the_pipeline(directory, astronaut, session):
     assert result["device"] == "cpu" and result["shade"] == "blue" and result["notices"] == []
 
 
-def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astronaut, session, tmp_path):
+def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astronaut, model, tmp_path):
     photo, other = Photo(astronaut), tmp_path / "other photo.png"
-    hair = find_hair(photo, session)
+    hair = find_hair(photo, model)
     Image.fromarray(blend(astronaut, recolor_layer(photo, hair, find_shade("blue").rgb), hair.matte)).save(other)
     request = make_request(directory, with_alpha(astronaut), shade={"photo": str(other)}, tips=[1, 0.5, 0])
     result, layer, _ = ask(directory, request)
     assert result["shade"] == "hair of other photo.png to #ff8000"
-    shade = shade_of_hair(find_hair(read_photo(other), session), other)
+    shade = shade_of_hair(find_hair(read_photo(other), model), other)
     expected = recolor_layer(photo, hair, shade.rgb, tips=find_shade("#ff8000").rgb)
     np.testing.assert_array_equal(np.frombuffer(layer, np.uint8).reshape(512, 512, 4)[..., :3], expected)
 
@@ -426,22 +426,22 @@ def beside(rgb, other):
     return np.ascontiguousarray(np.hstack([rgb, other]))
 
 
-def test_the_networks_own_map_where_it_is_not_to_be_refined(directory, astronaut, session):
+def test_the_networks_own_map_where_it_is_not_to_be_refined(directory, astronaut, model):
     for refined in (False, True):  # one after the other: the second must not get the first one's
         _, _, mask = ask(directory, make_request(directory, with_alpha(astronaut), refine=refined))
-        expected = find_hair(Photo(astronaut), session, refined).matte
+        expected = find_hair(Photo(astronaut), model, refined).matte
         np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
 
 
-def test_only_the_mask(directory, astronaut, session):
+def test_only_the_mask(directory, astronaut, model):
     result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), output="mask", shade=None))
-    expected = find_hair(Photo(astronaut), session).matte
+    expected = find_hair(Photo(astronaut), model).matte
     np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
     assert layer is None and result["shade"] is None and result["people"] == 1
 
 
 @pytest.mark.parametrize("output", ["picture", "lch picture"])
-def test_pictures_show_what_gimp_would(directory, astronaut, session, output):
+def test_pictures_show_what_gimp_would(directory, astronaut, model, output):
     limit = np.zeros((512, 512), np.float32)
     limit[:, 230:] = 0.7
     path = directory / new_file_name()
@@ -451,14 +451,14 @@ def test_pictures_show_what_gimp_would(directory, astronaut, session, output):
     _, picture, _ = ask(directory, make_request(directory, rgba, output=output, shade="blue", limits=[path.name]))
     picture = np.frombuffer(picture, np.uint8).reshape(512, 512, 4)
     photo = Photo(astronaut, np.ascontiguousarray(rgba[..., 3]))
-    hair = find_hair(photo, session)
+    hair = find_hair(photo, model)
     layer = recolor_layer(photo, hair, find_shade("blue").rgb)
     layer = take_color(astronaut, layer) if output == "lch picture" else layer
     np.testing.assert_array_equal(picture[..., :3], blend(astronaut, layer, hair.matte * limit))
     np.testing.assert_array_equal(picture[..., 3], rgba[..., 3])
 
 
-def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory, astronaut, session):
+def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory, astronaut, model):
     two = beside(astronaut, astronaut[:, ::-1] // 2)
     request = make_request(directory, with_alpha(two), people="each", shade="blue")
 
@@ -469,7 +469,7 @@ def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory
         return [mask.reshape(512, 1024) for mask in masks], [layer.reshape(512, 1024, 4) for layer in layers]
 
     masks, layers = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect)
-    whole = find_hair(Photo(two), session)
+    whole = find_hair(Photo(two), model)
     np.testing.assert_array_equal(masks[0] + masks[1], np.rint(whole.matte * 255))
     assert (masks[0][:, 512:] < 128).all() and (masks[1][:, :512] < 128).all()
     people = find_instances(Photo(two), whole)

@@ -72,14 +72,14 @@ def large(astronaut):
 
 
 @pytest.fixture(scope="module")
-def large_answer(large, session):
-    return answer_of(np.ascontiguousarray(large[..., :3]), "blue", session)
+def large_answer(large, model):
+    return answer_of(np.ascontiguousarray(large[..., :3]), "blue", model)
 
 
-def answer_of(pixels, shade, session):
+def answer_of(pixels, shade, model):
     """What the pipeline makes of it: recolored RGBA and mask, as bytes."""
     photo = Photo(pixels)
-    hair = find_hair(photo, session)
+    hair = find_hair(photo, model)
     recolored = recolor_layer(photo, hair, find_shade(shade).rgb)
     return with_alpha(recolored).tobytes(), from_float(hair.matte, np.uint8).tobytes()
 
@@ -89,10 +89,10 @@ def request_of(directory, picture, **changes):
     return make_request(directory, with_alpha(picture), **{"force": True} | changes)
 
 
-def assert_serves(directory, pictures, session):
+def assert_serves(directory, pictures, model):
     """A good request is answered rightly."""
     _, layer, mask = ask(directory, request_of(directory, pictures[3], shade="blue"))
-    assert (layer, mask) == answer_of(pictures[3], "blue", session)
+    assert (layer, mask) == answer_of(pictures[3], "blue", model)
 
 
 def exchange_files(directory):
@@ -210,7 +210,7 @@ def test_killed_in_the_middle_of_a_request(directory, large, large_answer):
     wait_until(lambda: not exchange_files(directory))
 
 
-def test_killed_at_every_attempt(directory, large, pictures, session):
+def test_killed_at_every_attempt(directory, large, pictures, model):
     """A request that always takes the worker with it ends in a sentence, and the next one is answered."""
     killed = []
 
@@ -222,16 +222,16 @@ def test_killed_at_every_attempt(directory, large, pictures, session):
     with pytest.raises(worker_client.WorkerError, match="ended unexpectedly .* close other programs and try again"):
         ask(directory, make_request(directory, large, force=True), kill)
     assert len(killed) == 2
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
 
 
-def test_killed_between_requests_leaves_a_stale_socket(directory, pictures, session):
-    assert_serves(directory, pictures, session)
+def test_killed_between_requests_leaves_a_stale_socket(directory, pictures, model):
+    assert_serves(directory, pictures, model)
     first = worker_pid(directory)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: worker_client.try_connect(directory) == (None, None))
     assert (directory / "worker.sock").is_socket() and (directory / "endpoint.json").exists()
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
     assert worker_pid(directory) != first and processes_of(directory) == [worker_pid(directory)]
 
 
@@ -282,9 +282,9 @@ class Cancel(Exception):
     pass
 
 
-def test_cancel_works_while_the_worker_hangs(directory, large, pictures, session):
+def test_cancel_works_while_the_worker_hangs(directory, large, pictures, model):
     """At work, and before it has said hello. Set going again, it notices, tidies up and serves on."""
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
     pid, seen = worker_pid(directory), []
 
     def hang(fraction, text):
@@ -307,13 +307,13 @@ def test_cancel_works_while_the_worker_hangs(directory, large, pictures, session
         os.kill(pid, signal.SIGCONT)
     for path in directory.glob("exchange-*"):  # as the plug-in does
         path.unlink(missing_ok=True)
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
     assert worker_pid(directory) == pid
     wait_until(lambda: not exchange_files(directory))
 
 
-def test_a_worker_that_never_answers_gets_a_sentence_of_its_own(directory, pictures, session, monkeypatch):
-    assert_serves(directory, pictures, session)
+def test_a_worker_that_never_answers_gets_a_sentence_of_its_own(directory, pictures, model, monkeypatch):
+    assert_serves(directory, pictures, model)
     pid = worker_pid(directory)
     monkeypatch.setattr(worker_client, "HELLO_SECONDS", 0.1)
     monkeypatch.setattr(worker_client, "START_SECONDS", 3)
@@ -325,22 +325,22 @@ def test_a_worker_that_never_answers_gets_a_sentence_of_its_own(directory, pictu
         os.kill(pid, signal.SIGKILL)
 
 
-def test_gimps_that_start_at_once_share_one_worker(directory, pictures, session):
+def test_gimps_that_start_at_once_share_one_worker(directory, pictures, model):
     """Processes of their own, released together, with no worker there."""
     shades = ["blue", "copper", "black", "red"]
     clients = [client_process(directory, request_of(directory, pictures[i], shade=s)) for i, s in enumerate(shades)]
     for client in clients:
         go(client)
     for i, (client, shade) in enumerate(zip(clients, shades)):
-        assert digests(client) == digests_of(answer_of(pictures[i], shade, session))
+        assert digests(client) == digests_of(answer_of(pictures[i], shade, model))
     wait_until(lambda: processes_of(directory) == [worker_pid(directory)])
     wait_until(lambda: not exchange_files(directory))
 
 
-def test_fifty_requests_from_eight_clients(busy, pictures, session):
+def test_fifty_requests_from_eight_clients(busy, pictures, model):
     shades = ["red", "blue", "black", "platinum", "copper"]
     wishes = [(i % len(pictures), shades[i % len(shades)]) for i in range(50)]
-    expected = {(number, shade): answer_of(pictures[number], shade, session) for number, shade in wishes}
+    expected = {(number, shade): answer_of(pictures[number], shade, model) for number, shade in wishes}
     found, todo = [], list(enumerate(wishes))
 
     def client():
@@ -360,7 +360,7 @@ def test_fifty_requests_from_eight_clients(busy, pictures, session):
     assert sorted(found) == [(number, True) for number in range(50)]
 
 
-def test_clients_killed_at_work_and_in_the_queue(directory, large, pictures, session):
+def test_clients_killed_at_work_and_in_the_queue(directory, large, pictures, model):
     """The work stops, and the files of both are removed."""
     at_work = client_process(directory, make_request(directory, large, engine="texture", step=1))  # minutes of work
     go(at_work)
@@ -374,7 +374,7 @@ def test_clients_killed_at_work_and_in_the_queue(directory, large, pictures, ses
         client.communicate()
     wait_until(lambda: (directory / "worker.log").read_text().count("client gone") == 2)
     wait_until(lambda: not exchange_files(directory))
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
 
 
 # Strangers
@@ -433,7 +433,7 @@ def test_another_user_cannot_connect():
 
 @pytest.mark.parametrize("key", ["pixels", "layer_out", "mask_out", "limits"])
 @pytest.mark.parametrize("link", [False, True])
-def test_files_outside_the_directory_are_refused(busy, pictures, session, key, link):
+def test_files_outside_the_directory_are_refused(busy, pictures, model, key, link):
     """By path, whatever it looks like, and by a link that leads there."""
     outside = busy.parent / f"outside-{key}"
     outside.write_bytes(bytes(SIDE * SIDE * 4))
@@ -460,7 +460,7 @@ def test_files_outside_the_directory_are_refused(busy, pictures, session, key, l
             ask(busy, request_of(busy, pictures[0], **{key: name if key == "pixels" else [name]}))
         assert error.value.kind == "bad-input"
     assert outside.read_bytes() == bytes(SIDE * SIDE * 4)
-    assert_serves(busy, pictures, session)
+    assert_serves(busy, pictures, model)
 
 
 @pytest.mark.parametrize("size", [(524288, 524288), (500000, 3), (1, 524288)])
@@ -482,13 +482,13 @@ def test_photos_that_are_none(busy, pictures, photo, tmp_path):
     assert error.value.kind == "bad-input"
 
 
-def test_silent_clients_do_not_block_others(busy, pictures, session):
+def test_silent_clients_do_not_block_others(busy, pictures, model):
     """More of them than may wait, and each is dropped in the end; the worker keeps no more open than it allows."""
     connections = []
     for number in range(300):
         connections.append(connect(busy))
         connections[-1].sendall(frame(hello(busy))[: number % 3 * 10])  # nothing, or the beginning of a hello
-    assert_serves(busy, pictures, session)
+    assert_serves(busy, pictures, model)
     descriptors = len(list(Path(f"/proc/{worker_pid(busy)}/fd").iterdir()))
     assert descriptors < 120
     assert last_message(connections[0]) is None  # the oldest is closed
@@ -497,7 +497,7 @@ def test_silent_clients_do_not_block_others(busy, pictures, session):
     wait_until(lambda: len(list(Path(f"/proc/{worker_pid(busy)}/fd").iterdir())) < 40)
 
 
-def test_too_many_open_files(directory, pictures, session):
+def test_too_many_open_files(directory, pictures, model):
     """Clients by the hundred in a worker that may open few files: it hangs up on the silent ones and goes on."""
     worker = subprocess.Popen(
         [*COMMAND, directory], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
@@ -508,13 +508,13 @@ def test_too_many_open_files(directory, pictures, session):
         connections.append(connect(directory))
     for connection in connections:
         connection.close()
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
     assert worker.poll() is None
     worker_client.stop(directory)
     assert worker.wait(30) == 0
 
 
-def test_a_queue_has_an_end(directory, pictures, large, session):
+def test_a_queue_has_an_end(directory, pictures, large, model):
     """Requests beyond those that may wait are refused with a sentence; those that wait are answered in the end."""
     endless = client_process(directory, make_request(directory, large, engine="texture", step=1))
     go(endless)
@@ -536,7 +536,7 @@ def test_a_queue_has_an_end(directory, pictures, large, session):
         connection.close()
     assert sum("Too many layers" in message for message in messages) <= 5
     assert sum("cannot be read (No such file" in message for message in messages) >= 64
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
 
 
 # Garbage
@@ -640,7 +640,7 @@ def last_message(connection):
         return None
 
 
-def test_garbage_instead_of_a_greeting(busy, pictures, session):
+def test_garbage_instead_of_a_greeting(busy, pictures, model):
     """7000 connections: each ends in an error or is closed, and none disturbs."""
     generator = random.Random(7)
     inputs = broken_greetings(generator, endpoint(busy)["secret"])
@@ -656,13 +656,13 @@ def test_garbage_instead_of_a_greeting(busy, pictures, session):
         assert message is None or (message["type"], message["kind"]) == ("error", "bad-input"), number
         said.add(message and message["message"])
         if number % 1000 == 0:
-            assert_serves(busy, pictures, session)
+            assert_serves(busy, pictures, model)
     assert len(said) > 4  # it was not the same thing again and again
-    assert_serves(busy, pictures, session)
+    assert_serves(busy, pictures, model)
     assert worker_pid(busy) == pid
 
 
-def test_garbage_instead_of_a_request(busy, pictures, session):
+def test_garbage_instead_of_a_request(busy, pictures, model):
     """3500 requests: each ends in an error, is closed, or was a good one after all."""
     generator = random.Random(8)
     pid, ends, greeting = worker_pid(busy), {}, frame(hello(busy))
@@ -682,15 +682,15 @@ def test_garbage_instead_of_a_request(busy, pictures, session):
             ends[end] = ends.get(end, 0) + 1
             assert end in ("closed", "result", "bad-input", "no-hair"), (number, data, message)
         if number % 500 == 0:
-            assert_serves(busy, pictures, session)
+            assert_serves(busy, pictures, model)
     assert ends["bad-input"] > 2000 and ends["closed"] > 200 and ends["result"] < 500, ends
-    assert_serves(busy, pictures, session)
+    assert_serves(busy, pictures, model)
     assert worker_pid(busy) == pid and b"Traceback" not in (busy / "worker.log").read_bytes()[log:]
     # The pixels of a request that did not name them are the client's own to remove.
     wait_until(lambda: {*exchange_files(busy)} <= {*before, request["pixels"]})
 
 
-def test_memory_stays_over_a_thousand_requests(busy, pictures, session):
+def test_memory_stays_over_a_thousand_requests(busy, pictures, model):
     """Pictures that differ, more of them than are remembered, so that each is looked at anew."""
     pid = worker_pid(busy)
 
@@ -732,9 +732,9 @@ def fill(directory, leave):
     return True
 
 
-def test_full_disk(small_disk, astronaut, pictures, session):
+def test_full_disk(small_disk, astronaut, pictures, model):
     """No room for the result, then for nothing at all: sentences that say so; no half file; and the worker lives on."""
-    assert_serves(small_disk, pictures, session)
+    assert_serves(small_disk, pictures, model)
     pid = worker_pid(small_disk)
     requests = [make_request(small_disk, with_alpha(astronaut), force=True, shade="blue") for _ in range(2)]
     if not fill(small_disk, 600 << 10):  # the mask has room in it, the layer has not
@@ -761,7 +761,7 @@ def test_full_disk(small_disk, astronaut, pictures, session):
     (small_disk / "ballast").unlink(missing_ok=True)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (-1, -1))
     _, *answer = ask(small_disk, make_request(small_disk, with_alpha(astronaut), shade="blue"))
-    assert tuple(answer) == answer_of(astronaut, "blue", session)
+    assert tuple(answer) == answer_of(astronaut, "blue", model)
     assert worker_pid(small_disk) == pid
 
 
@@ -783,7 +783,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_disk_that_fills_up_while_pixels_are_written(directory, astronaut, session, tmp_path):
+def test_a_disk_that_fills_up_while_pixels_are_written(directory, astronaut, model, tmp_path):
     """By a limit on file size, and the signal that comes with it, where room cannot be reserved beforehand."""
     settings = SETTINGS | {"python": python_that_runs(tmp_path, NO_RESERVATION)}
     worker_client.connect(settings, directory).close()
@@ -796,7 +796,7 @@ def test_a_disk_that_fills_up_while_pixels_are_written(directory, astronaut, ses
     wait_until(lambda: not exchange_files(directory))
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (-1, -1))
     _, *answer = ask(directory, make_request(directory, with_alpha(astronaut), shade="blue"))
-    assert tuple(answer) == answer_of(astronaut, "blue", session) and worker_pid(directory) == pid
+    assert tuple(answer) == answer_of(astronaut, "blue", model) and worker_pid(directory) == pid
 
 
 JUMPING_CLOCK = """
@@ -811,7 +811,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_the_clock_may_jump(directory, tmp_path, pictures, session):
+def test_the_clock_may_jump(directory, tmp_path, pictures, model):
     """Ten days to and fro in the worker, and files from the past and the future: living clients lose nothing."""
     settings = SETTINGS | {"python": python_that_runs(tmp_path, JUMPING_CLOCK)}
     for days in (-1000, -2, 0, 2, 1000):
@@ -819,12 +819,12 @@ def test_the_clock_may_jump(directory, tmp_path, pictures, session):
         then = time.time() + days * 86400
         os.utime(directory / request["pixels"], (then, then))
         _, *answer = ask(directory, request, settings=settings)
-        assert tuple(answer) == answer_of(pictures[3], "blue", session)
+        assert tuple(answer) == answer_of(pictures[3], "blue", model)
         if days == -2:  # also those of a client that waits for the next worker
             worker_client.stop(directory)
 
 
-def test_idle_exit_frees_everything(directory, pictures, session):
+def test_idle_exit_frees_everything(directory, pictures, model):
     """The process, its socket, endpoint and lock, and what dead clients left, whatever date it bears."""
     for days in (-1000, 0, 1000):
         left = directory / new_file_name()
@@ -832,7 +832,7 @@ def test_idle_exit_frees_everything(directory, pictures, session):
         os.utime(left, (time.time() + days * 86400,) * 2)
     worker = subprocess.Popen([*COMMAND, directory, "--idle-seconds", "2"], stdout=subprocess.PIPE, text=True)
     wait_until((directory / "endpoint.json").exists)
-    assert_serves(directory, pictures, session)
+    assert_serves(directory, pictures, model)
     assert len(exchange_files(directory)) >= 3
     reading = connect(directory)  # a client that still reads its result is no reason to end
     request = request_of(directory, pictures[0])
@@ -853,7 +853,7 @@ def test_idle_exit_frees_everything(directory, pictures, session):
     assert "serves" in again.stdout  # the lock was free
 
 
-def test_upgrade_while_the_old_worker_is_busy(directory, tmp_path, large, large_answer, pictures, session):
+def test_upgrade_while_the_old_worker_is_busy(directory, tmp_path, large, large_answer, pictures, model):
     """The old worker finishes for its client, then makes room; the new client waits, may give up, and gets a new one."""
     package = tmp_path / "old" / "hairmask_core"
     shutil.copytree(Path(hairmask_core.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -878,7 +878,7 @@ def test_upgrade_while_the_old_worker_is_busy(directory, tmp_path, large, large_
         request_of(directory, pictures[3], shade="blue"),
         lambda fraction, text: seen.append((fraction, text)),
     )
-    assert tuple(answer) == answer_of(pictures[3], "blue", session)
+    assert tuple(answer) == answer_of(pictures[3], "blue", model)
     assert seen[0] == (0.0, "Waiting for the hair worker")
     lines = old.communicate(timeout=100)[0].splitlines()
     assert json.loads(lines[-1]) == digests_of(large_answer)

@@ -316,8 +316,8 @@ def calls(gimp):
 
 
 @pytest.fixture(scope="module")
-def hair(astronaut, session):
-    return find_hair(Photo(astronaut), session)
+def hair(astronaut, model):
+    return find_hair(Photo(astronaut), model)
 
 
 def pixels(gimp, name, channels, dtype=np.uint8, side=512):
@@ -396,10 +396,10 @@ def test_foreground_and_background_color_are_those_of_roots_and_tips(gimp, calls
     assert np.abs(pixels(gimp, "foreground-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
-def test_the_shade_is_that_of_another_photo(gimp, calls, hair, astronaut, session):
+def test_the_shade_is_that_of_another_photo(gimp, calls, hair, astronaut, model):
     assert calls["photo"]["after"][0]["name"] == "Hair recolor (hair of blue.png)", calls["photo"]
     path = gimp.on_host(gimp.home / "blue.png")
-    shade = shade_of_hair(find_hair(read_photo(path), session), path)
+    shade = shade_of_hair(find_hair(read_photo(path), model), path)
     expected = recolor_layer(Photo(astronaut), hair, shade.rgb)
     assert np.abs(pixels(gimp, "photo-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
@@ -484,20 +484,20 @@ def test_color_layer_gives_hue_and_chroma_only(gimp, calls, hair, astronaut):
     assert np.abs(shown - expected).mean() < 0.5  # GIMP's Lab and ours differ in the white point
 
 
-def test_hair_mask_on_a_copy_of_the_layer(gimp, calls, session, astronaut):
+def test_hair_mask_on_a_copy_of_the_layer(gimp, calls, model, astronaut):
     new, source = calls["mask"]["after"]
     assert new == source | {"name": f"Hair of {source['name']}", "mask": True}
     np.testing.assert_array_equal(pixels(gimp, "mask-layer", 4)[..., :3], astronaut)
     np.testing.assert_array_equal(pixels(gimp, "mask-flat", 3), astronaut)
-    raw = find_hair(Photo(astronaut), session, refine=False).matte
+    raw = find_hair(Photo(astronaut), model, refine=False).matte
     assert np.abs(pixels(gimp, "mask-mask", 1) / 255 - raw).max() <= 1 / 255
 
 
-def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut, session):
+def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut, model):
     first, second, source = calls["each"]["after"]
     assert [first["name"], second["name"]] == ["Hair recolor (blue), person 1", "Hair recolor (blue), person 2"]
     photo = Photo(two_people(astronaut))
-    everybodys = find_hair(photo, session)
+    everybodys = find_hair(photo, model)
     people = find_instances(photo, everybodys)
     for number in (1, 2):
         hair = people.hair_of(number, everybodys)
@@ -508,10 +508,10 @@ def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut
 
 
 @pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16"])
-def test_other_precisions(gimp, calls, precision, session):
+def test_other_precisions(gimp, calls, precision, model):
     assert calls[precision]["status"] == "success", calls[precision]
     source = pixels(gimp, f"{precision}-source", 4, np.float32)[..., :3]
-    hair = find_hair(Photo(np.ascontiguousarray(source)), session)
+    hair = find_hair(Photo(np.ascontiguousarray(source)), model)
     flat = pixels(gimp, f"{precision}-flat", 3, np.float32)
     layer, mask = pixels(gimp, f"{precision}-layer", 4, np.float32), pixels(gimp, f"{precision}-mask", 1, np.float32)
     assert np.abs(mask - hair.matte).max() <= 1 / 255
@@ -804,7 +804,7 @@ blank.delete()
 """
 
 
-def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, session):
+def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model):
     """The dialog's own preview, in a window, on the layer at preview size; and its one sentence where there is none."""
     plugin = gimp.profile / "plug-ins/hair_recolor"
     with open_portrait(gimp) as (window, remote, number):
@@ -821,7 +821,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
         return pixels(gimp, f"preview-{name}", channels, side=side)[..., :3]
 
     photo = Photo(np.ascontiguousarray(read_small(gimp, side)))
-    hair = find_hair(photo, session)
+    hair = find_hair(photo, model)
     blue = recolor_layer(photo, hair, find_shade("blue").rgb)
     inside = np.zeros((side, side), np.float32)
     inside[:, : round(230 / 512 * side)] = 1
@@ -839,7 +839,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, sessio
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3
     assert_shown("selection", limited, ~edge)
-    raw = find_hair(photo, session, refine=False).matte
+    raw = find_hair(photo, model, refine=False).matte
     np.testing.assert_array_equal(shown("raw")[..., 0], np.rint(raw * 255))
     texture = find_hair(photo, open_model(engine="texture", step=9, device="cpu")).matte
     np.testing.assert_array_equal(shown("texture")[..., 1], np.rint(texture * 255))

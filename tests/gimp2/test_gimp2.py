@@ -224,10 +224,10 @@ def read(called, name):
 
 
 @pytest.fixture(scope="module")
-def hair(session):
+def hair(model):
     import skimage.data
 
-    return find_hair(Photo(skimage.data.astronaut()), session)
+    return find_hair(Photo(skimage.data.astronaut()), model)
 
 
 @needs_parts
