@@ -192,8 +192,10 @@ def test_the_model_is_built_from_two_classifiers(photos, tmp_path, monkeypatch):
         cv2.imwrite(str(data / "figaro1k" / "images" / f"{stem}.jpg"), image[..., ::-1])
         cv2.imwrite(str(data / "figaro1k" / "masks" / f"{stem}.png"), labels[..., 0])
     assert [s.part for s in find_samples(data, "figaro1k")] == ["training", "training", "report", "choice"]
-    monkeypatch.setattr(patch_classifiers, "FINE", dataclasses.replace(TINY, name="hair-texture", long_side=96))
-    monkeypatch.setattr(patch_classifiers, "COARSER", dataclasses.replace(TINY, name="c", long_side=48))
+    plan = dataclasses.replace(TINY.plan, phases=(Phase(patch_classifiers.PATCH, 4, 10),))
+    fine = dataclasses.replace(TINY, name="hair-texture", plan=plan, long_side=96)
+    monkeypatch.setattr(patch_classifiers, "FINE", fine)
+    monkeypatch.setattr(patch_classifiers, "COARSER", dataclasses.replace(fine, name="c", long_side=48))
     for name in ("LEARNED_FROM", "FUSED_ON"):
         monkeypatch.setattr(patch_classifiers, name, {"figaro1k": 2})
     monkeypatch.setattr(patch_classifiers, "SETS", {"figaro1k": 1.0, "nohair": 0.0})
