@@ -106,6 +106,7 @@ def test_a_batch_is_of_one_size_and_real_or_rendered_throughout(hair, data, monk
         torch.testing.assert_close(part, again, rtol=0, atol=0)
 
 
+@pytest.mark.training
 def test_the_network_starts_from_the_guess_and_learns(hair, data, tmp_path, monkeypatch):
     for name, value in {"BACKGROUNDS": {"things": 1}, "REAL": {"figaro1k": 1}}.items():
         monkeypatch.setattr(matting, name, value)

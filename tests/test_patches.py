@@ -147,6 +147,7 @@ def test_patches_carry_the_labels_of_their_windows_centers(photos, monkeypatch):
     assert not all(part[2].all() for part in (samples[i] for i in range(10)))
 
 
+@pytest.mark.training
 def test_training_learns(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(patch_classifiers, "change_look", plain)
     windows, labels = patch_classifiers.cut_windows(photos["people"], 640)
@@ -158,6 +159,7 @@ def test_training_learns(photos, tmp_path, monkeypatch):
     assert log[-1]["top1"] == ((p >= 0.5) == labels).mean()
 
 
+@pytest.mark.training
 def test_families_are_compared(photos, tmp_path, monkeypatch):
     choices = photos["people"]
     monkeypatch.setattr(patch_families, "read_photos", lambda data, sets: (photos, choices))
@@ -182,6 +184,7 @@ def test_fusion_finds_the_weights_and_the_prior():
     }
 
 
+@pytest.mark.training
 def test_the_model_is_built_from_two_classifiers(photos, tmp_path, monkeypatch):
     """A few steps each, few photos: far from good, but whole."""
     data = tmp_path / "data"

@@ -22,6 +22,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(trainer, "plot", lambda *of: None)
 
 
+@pytest.mark.training
 def test_the_network_learns_what_decides(tmp_path, monkeypatch):
     """Pixels whose third and fifth feature decide."""
     monkeypatch.setattr(pixel_classifier, "BATCH", 512)

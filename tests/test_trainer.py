@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from models.training import trainer
 from models.training.trainer import Phase, Plan, Samples, train
 
+pytestmark = pytest.mark.training
+
 PLAN = Plan((Phase(8, 2, 5), Phase(12, 3, 4)), rate=0.02, seed=3, slower=(("0.", 0.5),), warm_up=3, log_every=4)
-
-
 PLOT = trainer.plot
 
 

@@ -211,6 +211,7 @@ def read(path):
     return torch.load(path, weights_only=True)
 
 
+@pytest.mark.training
 def test_training_goes_on_where_it_stopped_to_the_bit(data, tmp_path, monkeypatch):
     whole = read(whole_image.run(TINY, data, tmp_path / "whole"))
     original = trainer.save
@@ -291,6 +292,7 @@ def test_the_shipped_network_starts_the_recipe_that_replaces_it():
     np.testing.assert_allclose(p, open_network(card.network, "cpu").run(x.numpy()), atol=5e-3)
 
 
+@pytest.mark.training
 def test_a_frozen_encoder_does_not_move_and_a_random_one_does(data, tmp_path):
     plan = dataclasses.replace(TINY.plan, phases=(Phase(64, 2, 1),))
     for frozen in (True, False):
@@ -413,6 +415,7 @@ def test_parts_are_measured_apart(data):
 # Studies
 
 
+@pytest.mark.training
 def test_architectures_are_compared(data, tmp_path, monkeypatch):
     base = dataclasses.replace(architectures.BASE, sets={"figaro1k": 1.0}, start="random", encoder="lite0")
     base = dataclasses.replace(base, plan=dataclasses.replace(base.plan, phases=(Phase(64, 2, 1),)))
