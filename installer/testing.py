@@ -8,15 +8,17 @@ from .locations import python_in
 from .record import Record
 from .system import SOURCE
 
+# How tests run beside each other: on each core one after the other, those of a file together, the longest first.
+BESIDE = ["--numprocesses=auto", "--dist=loadgroup", "--no-loadscope-reorder"]
 # The tests run in stages, one after the other: (pytest's expression of markers, further arguments). The markers are in
 # pyproject.toml. Tests that drive a GIMP wait for its windows, so they have the machine to themselves.
 STAGES = [
-    ("not gimp", ["--numprocesses=auto", "--dist=loadgroup"]),
+    ("not gimp", BESIDE),
     ("gimp", []),
 ]
 # What a developer runs before every commit: no GIMP, no installation, no training, nothing that takes long.
 QUICK_STAGES = [
-    ("not gimp and not install and not training and not slow", ["--numprocesses=auto", "--dist=loadgroup"]),
+    ("not gimp and not install and not training and not slow", BESIDE),
 ]
 # pytest's exit status where no test was chosen.
 NO_TESTS = 5

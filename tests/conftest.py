@@ -41,6 +41,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Mark the tests by folder and fixtures, keep those of a file together, and begin with what takes longest."""
+    ranks = {}
     for item in items:
         markers = {MARKER_OF_FOLDER.get(item.path.parent.name)} if not any(item.iter_markers("install")) else set()
         markers |= {MARKER_OF_FIXTURE.get(name) for name in item.fixturenames}
@@ -48,7 +49,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(marker)
         if not any(item.iter_markers("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: not any(item.iter_markers("install")))  # stable: otherwise as they were
+        has = {marker.name for marker in item.iter_markers()}
+        rank = 0 if "install" in has else 1 if has & {"training", "slow"} else 2
+        ranks[group_of(item)] = min(rank, ranks.get(group_of(item), rank))
+    items.sort(key=lambda item: ranks[group_of(item)])  # stable: otherwise as they were
+
+
+def group_of(item):
+    """The name of the tests that run in one process with this one."""
+    return item.get_closest_marker("xdist_group").args[0]
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def test_step_1_equals_the_sliding_window_everywhere(photo, classifier):
         assert found[y, x] == pytest.approx(by_hand(photo, classifier, y, x), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_step_1_equals_the_sliding_window_on_random_crops(astronaut, classifier, seed):
     rng = np.random.default_rng(seed)
