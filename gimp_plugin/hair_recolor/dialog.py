@@ -292,23 +292,25 @@ class Preview:
         return row
 
     def _fit(self, what):
-        """Show the hair and what is around it, or the whole layer, as long as no hair was found."""
+        """Show the hair and what is around it, or the whole layer; that as well as long as no hair was found."""
         self.shows, window = what, self.view.window
         if what == HAIR and self.box:
-            self._look(view.show_box(self.layer_size, window, view.with_room(self.box, self.layer_size)))
+            self.view = view.show_box(self.layer_size, window, view.with_room(self.box, self.layer_size))
         else:
-            self._look(view.show_whole(self.layer_size, window))
+            self.view = view.show_whole(self.layer_size, window)
+        self._draw()
+
+    def _look(self, at):
+        """Show another part of the layer, as the user wants to see it."""
+        if at != self.view:
+            self.view, self.shows = at, None
+            self._draw()
 
     def _zoom(self, factor, x=None, y=None):
         """Enlarge the picture around a point of the window, or its middle."""
         width, height = self.view.window
         x, y = width / 2 if x is None else x, height / 2 if y is None else y
-        self.shows = None
         self._look(self.view.zoomed(factor, x, y, view.LARGEST * (self.fine or self.small).scale))
-
-    def _look(self, at):
-        self.view = at
-        self._draw()
 
     def _resize(self, canvas, room):
         window = max(1, room.width), max(1, room.height)
@@ -342,9 +344,7 @@ class Preview:
             self.split.set_value((event.x - left) / (right - left))
         elif self.held:
             across, down, self.held = event.x - self.held[0], event.y - self.held[1], (event.x, event.y)
-            if across or down:
-                self.shows = None
-                self._look(self.view.moved(across, down))
+            self._look(self.view.moved(across, down))
         self._point(event.x)
 
     def _release(self, canvas, event):
@@ -374,7 +374,6 @@ class Preview:
             self._zoom(ZOOM_KEYS[key])
         elif key in MOVE_KEYS and self.view.can_move():
             across, down = MOVE_KEYS[key]
-            self.shows = None
             self._look(self.view.moved(across * width * MOVE, down * height * MOVE))
         else:
             return False

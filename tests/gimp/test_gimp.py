@@ -768,14 +768,16 @@ def show(name, image, layer, **settings):
         assert time.monotonic() < deadline, preview.words.get_text()
         GLib.MainContext.default().iteration(False)
         time.sleep(0.002)
-    if name == "plain":
-        with open("{home}/small.raw", "wb") as file:
-            file.write(preview.pixels)
+    copy = preview.copy
+    if name in ("plain", "fine"):
+        with open(f"{home}/copy-{{name}}.raw", "wb") as file:
+            file.write(copy.pixels)
     if preview.after:
-        assert preview.after.get_rowstride() == preview.after.get_n_channels() * preview.size[0]
+        assert preview.after.get_rowstride() == preview.after.get_n_channels() * copy.size[0]
         with open(f"{home}/preview-{{name}}.raw", "wb") as file:
             file.write(preview.after.get_pixels())
-    RESULT[name] = [preview.words.get_text(), preview.size, preview.after and preview.after.get_n_channels()]
+    RESULT[name] = [preview.words.get_text(), copy.size, preview.after and preview.after.get_n_channels()]
+    RESULT[name] += [preview.box, preview.view == dialog.view.show_whole(preview.layer_size, preview.view.window)]
     preview.close()
     window.destroy()
     while GLib.MainContext.default().iteration(False):
@@ -784,6 +786,10 @@ def show(name, image, layer, **settings):
 image = Gimp.get_images()[0]
 layer = image.get_layers()[0]
 show("plain", image, layer, shade="blue")
+large = image.duplicate()
+large.scale(3000, 3000)
+show("fine", large, large.get_layers()[0], shade="blue")
+large.delete()
 show("half", image, layer, shade="blue", strength=0.5, tips="copper")
 show("color", image, layer, shade="blue", output="color")
 show("raw", image, layer, output="mask", refine=False)
@@ -811,6 +817,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model)
         found = remote.call(PREVIEW.format(plugin=str(plugin), home=str(gimp.home)))
     side = found["plain"][1][0]
     assert all(found[name][1] == [side, side] for name in ("plain", "half", "selection")) and 400 <= side <= 640
+    assert found["no hair"][3:] == [None, True] and not found["plain"][4]
     words = {name: said[0] for name, said in found.items() if said[0]}
     assert set(words) == {"no photo", "photo", "no hair"}
     assert "choose its file" in words["no photo"] and "no such.png does not exist" in words["photo"]
@@ -820,7 +827,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model)
         channels = found[name][2]
         return pixels(gimp, f"preview-{name}", channels, side=side)[..., :3]
 
-    photo = Photo(np.ascontiguousarray(read_small(gimp, side)))
+    photo = Photo(np.ascontiguousarray(pixels(gimp, "copy-plain", 4, side=side)[..., :3]))
     hair = find_hair(photo, model)
     blue = recolor_layer(photo, hair, find_shade("blue").rgb)
     inside = np.zeros((side, side), np.float32)
@@ -844,10 +851,188 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model)
     texture = find_hair(photo, open_model(engine="texture", step=9, device="cpu")).matte
     np.testing.assert_array_equal(shown("texture")[..., 1], np.rint(texture * 255))
 
+    # A large layer is read more finely once it is known where its hair is, and looked at as a whole again.
+    fine = found["fine"][1][0]
+    assert 1000 <= fine <= 1400 and not found["fine"][4]
+    photo = Photo(np.ascontiguousarray(pixels(gimp, "copy-fine", 4, side=fine)[..., :3]))
+    hair = find_hair(photo, model)
+    expected = blend(photo.rgb, recolor_layer(photo, hair, find_shade("blue").rgb), hair.matte)
+    assert np.abs(pixels(gimp, "preview-fine", 4, side=fine)[..., :3].astype(int) - expected).max() <= 1
+    left, top, right, bottom = (round(side / 3000 * fine) for side in found["fine"][3])
+    outside = hair.matte >= 0.5
+    assert outside[top:bottom, left:right].any(axis=0).mean() > 0.95
+    outside[top:bottom, left:right] = False
+    assert outside.mean() < 0.001
 
-def read_small(gimp, side):
-    """The layer at preview size, as the dialog had it."""
-    return np.fromfile(gimp.on_host(gimp.home / "small.raw"), np.uint8).reshape(side, side, 4)[..., :3]
+
+LOOK = """
+import sys, time, json, os
+plugin = {plugin!r}
+sys.path.insert(0, plugin)
+import gi
+gi.require_version("GimpUi", "3.0")
+from gi.repository import GimpUi, GLib, Gtk
+import dialog, client
+
+GimpUi.init("look")
+image = Gimp.get_images()[0]
+procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
+config = procedure.create_config()
+for name, value in {settings!r}.items():
+    config.set_property(name, value)
+known = client.load_settings(plugin)
+window, preview = dialog.make_dialog(procedure, config, True, image, image.get_layers()[0], known)
+answers = []
+window.connect("response", lambda window, answer: answers.append(answer))
+window.show()
+
+parts = []
+def gather(widget):
+    parts.append(widget)
+    if isinstance(widget, Gtk.Container):
+        widget.forall(gather)
+gather(window)
+(more,) = [part for part in parts if isinstance(part, Gtk.Expander)]
+buttons = {{part.get_tooltip_text() or part.get_label(): part for part in parts if isinstance(part, Gtk.Button)}}
+named = {{"more": more, "canvas": preview.canvas, "hair": preview.to_hair, "whole": buttons["Show the whole layer"]}}
+named["in"], named["out"] = (next(buttons[hint] for hint in buttons if hint and hint.startswith(word)) for word in ("Zoom in", "Zoom out"))
+
+def state():
+    places = {{}}
+    for name, widget in named.items():
+        x, y = widget.translate_coordinates(window, 0, 0)
+        places[name] = [x, y, widget.get_allocated_width(), widget.get_allocated_height()]
+    at = preview.view
+    return {{
+        "done": preview.answered is not None, "scale": at.scale, "left": at.left, "top": at.top, "window": at.window,
+        "percent": preview.percent.get_text(), "split": preview.split.get_value(), "more": more.get_expanded(),
+        "box": preview.box, "places": places, "size": window.get_size(), "focus": preview.canvas.has_visible_focus(),
+    }}
+
+told = None
+while not answers:
+    for _time in range(50):
+        GLib.MainContext.default().iteration(False)
+    now = json.dumps(state())
+    if now != told:
+        with open("{home}/state.part", "w") as file:
+            file.write(now)
+        os.rename("{home}/state.part", "{home}/state.json")
+        told = now
+    if os.path.exists("{home}/setting.json"):
+        config.set_property(*json.load(open("{home}/setting.json")))
+        os.remove("{home}/setting.json")
+    time.sleep(0.01)
+preview.close()
+window.destroy()
+while GLib.MainContext.default().iteration(False):
+    pass
+"""
+
+
+@contextmanager
+def open_own_dialog(gimp, window, remote, **settings):
+    """The dialog of Recolor, driven by mouse and keyboard; gives a function that says how it stands."""
+    path = gimp.on_host(gimp.home / "state.json")
+    path.unlink(missing_ok=True)
+    plugin = str(gimp.profile / "plug-ins/hair_recolor")
+    remote.send(LOOK.format(plugin=plugin, home=str(gimp.home), settings=settings))
+    window.wait_for("Recolor Hair")
+    wait_until(lambda: path.exists() and json.loads(path.read_text())["done"], "hair was not found", 60)
+    time.sleep(0.5)
+    yield lambda: json.loads(path.read_text())
+    window.key("Escape")
+    remote.answer()
+
+
+def test_preview_opens_on_the_hair_and_can_be_zoomed_and_moved(gimp, hair):
+    """By the buttons, by the wheel, by dragging, by the keyboard; the line between before and after moves as ever."""
+    shots = ARTIFACTS / f"gimp-{gimp.series}"
+    with open_portrait(gimp) as (window, remote, number):
+        with open_own_dialog(gimp, window, remote) as state:
+            dialog = window.find("Recolor Hair")
+
+            def point(name, x=0.5, y=0.5):
+                left, top, width, height = state()["places"][name]
+                place = str(round(left + x * width)), str(round(top + y * height))
+                window.xdo("mousemove", "--window", dialog, *place)
+
+            def until(what, condition):
+                wait_until(lambda: condition(state()), f"{what}: {state()}", 10)
+                return state()
+
+            def click(name, *place):
+                point(name, *place)
+                window.xdo("click", "1")
+
+            def drag(begin, end):
+                point("canvas", *begin)
+                window.xdo("mousedown", "1")
+                for share in (0.3, 0.7, 1.0):
+                    point("canvas", *(a + share * (b - a) for a, b in zip(begin, end)))
+                window.xdo("mouseup", "1")
+
+            opened = state()
+            rows, columns = (np.flatnonzero((hair.matte >= 0.5).any(axis=axis)) for axis in (1, 0))
+            assert opened["box"] == pytest.approx([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], abs=6)
+            left, top, right, bottom = opened["box"]
+            seen = [side / opened["scale"] for side in opened["window"]]
+            assert opened["scale"] > 1.3 and opened["left"] < left - 20 and opened["left"] + seen[0] > right + 20
+            assert opened["top"] <= max(0, top - 20) and opened["top"] + seen[1] > bottom + 20
+            assert not opened["more"] and opened["size"][0] <= 1000 and opened["size"][1] <= 700
+
+            click("in")
+            until("the button enlarges", lambda now: now["scale"] == pytest.approx(1.25 * opened["scale"]))
+            click("out")
+            until("the button reduces", lambda now: now["scale"] == pytest.approx(opened["scale"]))
+            click("whole")
+            until("the whole layer", lambda now: now["scale"] == pytest.approx(min(now["window"]) / 512, abs=1e-3))
+            window.screenshot(shots / "dialog-whole.png")
+            drag((0.25, 0.5), (0.75, 0.5))  # nothing to move here, so the line comes
+            wide, high = opened["window"]
+            share = 0.5 + 0.25 * wide / min(wide, high)  # of the layer, which is square
+            whole = until("the line follows the mouse", lambda now: now["split"] == pytest.approx(share, abs=0.01))
+            click("hair")
+            again = until("the hair again", lambda now: now["scale"] == opened["scale"])
+            assert (again["left"], again["top"]) == (opened["left"], opened["top"])
+            assert whole["split"] == again["split"]
+
+            point("canvas", 0.25, 0.25)
+            window.xdo("click", "4")
+            near = until("the wheel enlarges", lambda now: now["scale"] > 1.1 * opened["scale"])
+            before, after = (now["left"] + now["window"][0] / 4 / now["scale"] for now in (opened, near))
+            assert before == pytest.approx(after, abs=0.5)  # the point under the mouse stays
+            drag((0.3, 0.3), (0.4, 0.35))  # far from the line, so the picture comes
+            there = near["left"] - 0.1 * wide / near["scale"], max(0, near["top"] - 0.05 * high / near["scale"])
+
+            def follows(now):
+                return (now["left"], now["top"]) == pytest.approx(there, abs=2)
+
+            moved = until("the picture follows the mouse", follows)
+            assert moved["split"] == near["split"]
+            drag((moved["split"], 0.5), (0.5, 0.5))
+            split = until("the line follows the mouse", lambda now: now["split"] == pytest.approx(0.5, abs=0.01))
+            assert (split["left"], split["top"]) == (moved["left"], moved["top"])
+
+            window.key("plus")
+            until("the keyboard enlarges", lambda now: now["scale"] > 1.1 * split["scale"])
+            window.key("minus", "Right")
+            until("the keyboard moves", lambda now: now["left"] > split["left"] + 5)
+            window.screenshot(shots / "dialog-near.png")
+
+            click("more", 0.05, 0.5)
+            until("more settings", lambda now: now["more"])
+            time.sleep(0.5)
+            window.screenshot(shots / "dialog-more.png")
+            click("more", 0.05, 10 / state()["places"]["more"][3])
+            until("less settings", lambda now: not now["more"])
+            (gimp.on_host(gimp.home) / "setting.json").write_text('["limit-to-selection", false]')
+            until("a changed setting is seen", lambda now: now["more"])
+
+        with open_own_dialog(gimp, window, remote, step=9) as state:  # which does not matter without the method
+            assert not state()["more"]
+        with open_own_dialog(gimp, window, remote, people="each") as state:
+            assert state()["more"] and state()["size"][1] <= 700
 
 
 DIALOG = """
