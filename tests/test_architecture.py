@@ -22,8 +22,8 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 STANDARD_LIBRARY_ONLY = [
     CORE / "options.py",
     CORE / "checks.py",
-    *(REPOSITORY / "installer").glob("*.py"),
-    *(REPOSITORY / "gimp_plugin/hair_recolor").glob("*.py"),
+    *sorted((REPOSITORY / "installer").glob("*.py")),
+    *sorted((REPOSITORY / "gimp_plugin/hair_recolor").glob("*.py")),
 ]
 
 
@@ -45,7 +45,7 @@ def part_of(name):
     return words[1] if words[0] == "hairmask_core" and len(words) > 1 and words[1] in LEVEL_OF else None
 
 
-@pytest.mark.parametrize("part", LEVEL_OF)
+@pytest.mark.parametrize("part", sorted(LEVEL_OF))
 def test_imports_go_down(part):
     files = [CORE / f"{part}.py"] if (CORE / f"{part}.py").exists() else sorted((CORE / part).glob("*.py"))
     assert files

@@ -198,7 +198,7 @@ def test_an_older_version_becomes_this_one_and_its_worker_ends(home, tmp_path):
         assert worker.poll() is None
         done = run_installer(home, PATH=path)
         assert done.returncode == 0 and "GIMP says that it has the procedure" in done.stdout, done.stdout + done.stderr
-        assert worker.wait(10) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
     assert not (folder / "part_of_the_old_version.py").exists()
