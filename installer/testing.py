@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
 from .environment import choose_runtime, make_environment
 from .locations import python_in
@@ -36,8 +38,10 @@ def run_tests(arguments, quick=False):
     pytest = python_in(folder).with_name("pytest.exe" if os.name == "nt" else "pytest")
     stages = QUICK_STAGES if quick else STAGES
     statuses = []
-    for markers, options in stages:
-        command = [str(pytest), "-m", markers, *options, *arguments]
-        statuses.append(subprocess.run(command, cwd=SOURCE).returncode)
+    # pytest's own folders have long names, and those of each process a longer one; a socket's path must be a short one.
+    with tempfile.TemporaryDirectory(prefix="h-", ignore_cleanup_errors=True) as scratch:
+        for number, (markers, options) in enumerate(stages):
+            command = [str(pytest), "-m", markers, f"--basetemp={Path(scratch, str(number))}", *options, *arguments]
+            statuses.append(subprocess.run(command, cwd=SOURCE).returncode)
     ran = [status for status in statuses if status != NO_TESTS]
     return max(ran, default=NO_TESTS)
