@@ -15,6 +15,7 @@ from .plugin import load_client
 from .record import NAME
 from .system import installer_command
 
+# The remedy for most of what can be wrong.
 INSTALL = f"Run {installer_command()}"
 
 
@@ -94,7 +95,7 @@ def check_visible(gimp):
 
 @contextlib.contextmanager
 def work_folder(kind):
-    """A folder for what is needed only for a moment, in a place that GIMP's sandbox sees; of a name that the record has."""
+    """A folder for temporary files that GIMP's sandbox sees. The record has its name, so uninstalling would remove it."""
     folder = kind.environment.with_name("work")
     there = folder.exists()
     folder.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """The virtual environment that the network runs in: made, completed, repaired, updated.
 
-An environment is only trusted when it bears the mark that says it was completed; one without was interrupted and is
-made anew. Versions are those of pins.txt, so that what is installed is what was tried.
+An environment is trusted only if it has the file that says that it was completed. One without was interrupted, and is
+made anew. Versions are those of pins.txt, so that users get what was tested.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def is_complete(folder, sandbox=""):
 
 @contextlib.contextmanager
 def _kept_or_removed(folder, aside, complete):
-    """If the block fails: an environment that was complete is again, and a half-made one is gone, with the space it took."""
+    """If the block fails, restore an environment that was complete before, and remove one that is half made."""
     mark = (folder / MARK).read_text(encoding="utf-8") if complete else None
     try:
         yield
@@ -127,7 +127,7 @@ def _kept_or_removed(folder, aside, complete):
 
 
 def _pip_variables(work, keep_cache):
-    """What pip must be told so that it leaves nothing outside our folders and no setting of the user's gets in the way."""
+    """Variables that keep pip inside our folders, and the user's own settings out of its way."""
     variables = {"TMPDIR": work / "tmp", "TEMP": work / "tmp", "TMP": work / "tmp", "PIP_USER": "0"}
     variables["PIP_REQUIRE_VIRTUALENV"] = "0"
     if not keep_cache and "PIP_CACHE_DIR" not in os.environ:

@@ -14,8 +14,11 @@ from .locations import inside
 from .plugin import is_executable
 from .system import installer_command, run_quietly
 
+# The procedure that GIMP has if it has taken the plug-in.
 PROCEDURE = "python-fu-hair-recolor"
-SECONDS = 180  # the first start after a reboot, from a slow disk
+# How long GIMP may take to answer; the first start after a reboot, from a slow disk, takes a minute or two.
+SECONDS = 180
+# gimprc of the settings folder that GIMP is started with.
 SETTINGS = '(plug-in-path "{}")\n(check-updates no)\n(show-welcome-dialog no)\n'
 # Script-Fu makes a function of every procedure that GIMP has; it is part of GIMP itself, so it answers without Python.
 QUESTION = """(let ((port (open-output-file "answer.txt")))
@@ -24,9 +27,10 @@ QUESTION = """(let ((port (open-output-file "answer.txt")))
 
 @dataclass(frozen=True)
 class Answer:
-    """visible: GIMP has the procedure. python: it runs plug-ins in Python. said: all that it printed.
+    """What GIMP said.
 
-    None where it gave no answer.
+    visible: whether it has the procedure; python: whether it runs plug-ins in Python; both None if there was no answer.
+    said: everything that it printed.
     """
 
     visible: bool | None
@@ -35,7 +39,10 @@ class Answer:
 
 
 def ask_gimp(gimp, work):
-    """Start the GIMP and ask. work: a folder that its sandbox sees, if it is in one; it is left as it was."""
+    """Start a GIMP and ask it; returns an Answer.
+
+    work: a folder for temporary files, which GIMP's sandbox sees if it is in one; it is left as it was.
+    """
     with tempfile.TemporaryDirectory(dir=work, prefix="gimp-") as folder:
         settings, answer = Path(folder, "settings"), Path(folder, "answer.txt")
         settings.mkdir()

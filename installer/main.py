@@ -22,7 +22,7 @@ from .testing import run_tests
 
 
 def main(description):
-    """Returns the exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted."""
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console may lack letters that a path has
@@ -94,7 +94,7 @@ def install(system):
 
 
 def refuse_sudo(environ):
-    """With sudo, it would be installed for root, whose GIMP nobody uses, or leave files that the user cannot change."""
+    """Raise InstallError if this runs under sudo: it would install for root, or leave files that the user cannot change."""
     if environ.get("SUDO_USER") and hasattr(os, "geteuid") and os.geteuid() == 0:
         raise InstallError(f"This needs no administrator rights: run it as {environ['SUDO_USER']}, without sudo.")
 
@@ -124,7 +124,7 @@ def look_from_gimp(gimps):
     missing = []
     for gimp in gimps:
         if not gimp.program:
-            print(f"{gimp}: its program was not found, so nobody looked; its settings are in {gimp.settings}")
+            print(f"{gimp}: its program was not found, so it could not be asked; its settings are in {gimp.settings}")
             continue
         check = check_visible(gimp)
         print(f"{gimp}: {check.finding}")

@@ -14,11 +14,13 @@ from .locations import OLD_PLUGIN, PLUGIN
 from .record import remove
 from .system import SOURCE, InstallError, installer_command
 
+# Where the plug-ins' files come from: that for GIMP 3, and that for GIMP 2.10.
 PLUGIN_SOURCE = SOURCE / "gimp_plugin" / PLUGIN
 OLD_PLUGIN_SOURCE = SOURCE / "gimp_plugin" / "gimp2"
-# And presets, which GIMP keeps of every filter.
+# Files in GIMP's settings in which it keeps the last values and the presets of our filters.
 LAST_VALUES = tuple(f"3.*/plug-in-settings/*python-fu-{name}*" for name in ("hair-recolor", "select-hair"))
-CHECK_SIDE = 64  # pixels
+# The check after an installation recolors a picture with sides of this many pixels, with these options.
+CHECK_SIDE = 64
 CHECK_OPTIONS = Options(shade="copper", force=True)
 
 

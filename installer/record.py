@@ -1,4 +1,4 @@
-"""What was made, written down before it is made, so that uninstalling finds it whatever happened."""
+"""A record of everything that is made. It is written first, so that uninstalling finds it all, whatever happened."""
 
 import contextlib
 import json
@@ -15,8 +15,8 @@ NAME = "installed.json"
 class Record:
     """A file in the data folder that names every folder and tree of ours.
 
-    folders: made because something needed them; removed only if nothing of others is in them by then.
-    trees: their whole content is ours; a file is a tree as well.
+    folders: those that were made because ours had to go into them. They are removed if they are empty by then.
+    trees: files, and folders with everything that is in them.
     """
 
     def __init__(self, folder):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+# The folder that Hair Recolor came in.
 SOURCE = Path(__file__).resolve().parent.parent
 
 
@@ -17,10 +18,11 @@ class InstallError(Exception):
 
 
 def run_quietly(command, environment=None, seconds=None, folder=None):
-    """Run a command to its end; what it says, errors included, is in `stdout`. One that cannot be started has failed.
+    """Run a command to its end; what it prints, errors included, is in the result's `stdout`.
 
-    environment: variables on top of ours. seconds: after so long the program and all that it started are ended,
-    and the exit status is 124. folder: where to run it.
+    environment: variables in addition to ours. seconds: after this time the program and everything that it started are
+    ended, and the exit status is 124. folder: where to run it. A program that cannot be started counts as failed: its
+    exit status is 127 if it was not found, 126 otherwise.
     """
     command = [str(part) for part in command]
     if not shutil.which(command[0]):
@@ -45,7 +47,7 @@ def run_quietly(command, environment=None, seconds=None, folder=None):
     except subprocess.TimeoutExpired:
         _end(process)
         return subprocess.CompletedProcess(command, 124, f"no answer within {seconds} seconds")
-    except BaseException:  # interrupted: nothing of ours goes on in the background
+    except BaseException:  # interrupted: no program of ours may go on in the background
         process.kill()
         process.wait()
         raise
