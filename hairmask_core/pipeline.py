@@ -204,7 +204,7 @@ def recolor(
     Raises
     ------
     ShadeError
-        For a name that no shade has, or a color that is none.
+        If there is no shade of that name, or the color is not one.
     ValueError
         For a strength or a color beyond 0 to 1, and for hair of a photo of another size.
 

@@ -265,7 +265,7 @@ def _send_stop(connection):
 def receive(connection, on_silence=lambda: None):
     """The next message. on_silence: called every POLL_SECONDS without one; what it raises ends the waiting.
 
-    Raises ConnectionResetError for what is no message, and where the other side has gone.
+    Raises ConnectionResetError if what arrives is not a message, and if the other side is gone.
     """
     (length,) = struct.unpack(">I", _receive_exactly(connection, 4, on_silence))
     if length > LARGEST_MESSAGE:

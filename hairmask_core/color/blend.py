@@ -13,7 +13,7 @@ def blend(original: np.ndarray, recolored: np.ndarray, matte: np.ndarray) -> np.
     """(1-p)·original + p·recolored, on sRGB-encoded values, as GIMP shows the masked layer.
 
     original, recolored: (H, W, 3), uint8, uint16 or float32, both of one dtype. matte: (H, W) float32, 0…1.
-    Returns that dtype. What is no number in one of them is none in the result. Raises ValueError for other arrays.
+    Returns that dtype. Where one of them is NaN, the result is NaN. Raises ValueError for other arrays.
     """
     check_rgb(original)
     check_rgb(recolored)

@@ -43,7 +43,7 @@ LOW, HIGH = map(f4, LINEAR_RANGE)  # of linear light
 
 @compiled
 def between(x, low, high):
-    """x within low … high; low if it is no number. What tables are entered with must pass here: nothing else looks."""
+    """x within low … high; low if it is NaN. What tables are entered with must pass here: nothing else looks."""
     x = x if x > low else low
     return x if x < high else high
 

@@ -25,7 +25,7 @@ def recolor(
     tone: of the photo's hair. shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade;
     between them (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of
     range. report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
-    Returns the same shape and dtype; unless strength is 0, what is no number counts as 0.
+    Returns the same shape and dtype; unless strength is 0, NaN counts as 0.
     Raises ValueError for a strength or a shade outside 0…1, and for arrays that are none of that, or empty.
 
     Method: in OKLab (Ottosson 2020), see `make_transform` and `apply_transform`.

@@ -31,7 +31,7 @@ def apply_transform(pixels: np.ndarray, transform: ToneTransform, strength: floa
 
     pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8, uint16 or float32, sRGB-encoded; alpha stays as it is.
     strength: 0…1; (1-strength)·rgb + strength·dyed on encoded values. Returns the same shape and dtype; at strength 1
-    within levels 1 to 254 of 255 in every channel. Float pixels that are no number count as 0.
+    within levels 1 to 254 of 255 in every channel. NaN counts as 0.
 
     Method: in OKLab (Ottosson 2020). Lightness, a and b go through the curves. A share of what the hair's color differs
     from the usual at its lightness is kept, large differences less, so that strands stay apart. Where that leaves
@@ -53,13 +53,13 @@ def apply_transform(pixels: np.ndarray, transform: ToneTransform, strength: floa
         kernels.transform_levels(old, out, linear_levels(old.dtype), levels, *how)
     if strength < 1:
         out = cv2.addWeighted(old, 1 - strength, out, strength, 0)
-    if old.dtype == np.float32:  # neither rounding nor what was no number shall change alpha
+    if old.dtype == np.float32:  # neither rounding nor NaN may change alpha
         out[:, 3] = flat[:, 3]
     return out.reshape(pixels.shape)
 
 
 def drawable(pixels: np.ndarray) -> np.ndarray:
-    """Float pixels of any shape within FARTHEST of 0, and 0 where they are no number; others as they are."""
+    """Float pixels of any shape within FARTHEST of 0, and 0 where they are NaN; others as they are."""
     if pixels.dtype != np.float32 or (pixels.max() <= FARTHEST and pixels.min() >= -FARTHEST):  # which NaN is not
         return pixels
     return np.clip(np.nan_to_num(pixels, nan=0), -FARTHEST, FARTHEST)

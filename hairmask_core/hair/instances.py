@@ -102,8 +102,8 @@ def divide_hair(
 def limit_matte(matte: np.ndarray, limits: Iterable[np.ndarray]) -> np.ndarray:
     """The matte times each limit: a feathered selection, a layer's own mask.
 
-    matte: (H, W) float32, 0…1. limits: (H, W) float32 each; what is outside of 0…1 counts as 0 or 1, what is no number
-    as 0. Returns (H, W) float32, 0…1. Raises ValueError for limits of another size or type.
+    matte: (H, W) float32, 0…1. limits: (H, W) float32 each; values outside of 0…1 count as 0 or 1, NaN as 0.
+    Returns (H, W) float32, 0…1. Raises ValueError for limits of another size or type.
     """
     for limit in limits:
         check_map(limit, matte.shape, np.float32)

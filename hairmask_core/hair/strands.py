@@ -160,7 +160,7 @@ def _pair(values: np.ndarray, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shrink(values: np.ndarray, long_side: int) -> np.ndarray:
-    """The picture at `long_side` at most, areas averaged: float32, 0…1; what is no number becomes 0."""
+    """The picture at `long_side` at most, areas averaged: float32, 0…1; NaN becomes 0."""
     scale = min(1.0, long_side / max(values.shape[:2]))
     size = tuple(max(1, round(side * scale)) for side in values.shape[1::-1])
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)

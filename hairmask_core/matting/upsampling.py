@@ -32,7 +32,7 @@ def refine_outline(
     place.
     report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
-    What is no number counts as 0. Raises ValueError for arrays that are none of that, or empty.
+    NaN counts as 0. Raises ValueError for arrays of another shape or type, and for empty ones.
 
     Method: the matte is a linear function of the color, whose coefficients are found on a reduced copy and applied at
     full resolution (He, Sun 2015, "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided

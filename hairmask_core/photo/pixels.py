@@ -78,6 +78,6 @@ def from_float(values: np.ndarray, dtype) -> np.ndarray:
 
 
 def bounded(values: np.ndarray) -> np.ndarray:
-    """float32 of any shape, with anything in it -> within 0…1; what is no number becomes 0."""
+    """float32 of any shape, with anything in it -> within 0…1; NaN becomes 0."""
     values = np.clip(values, 0, 1)
     return np.nan_to_num(values, copy=False) if np.isnan(values.max(initial=0)) else values

@@ -46,7 +46,7 @@ def send_message(connection: socket.socket, message: dict) -> None:
 
 
 def receive_message(connection: socket.socket) -> dict:
-    """Receive one message. Raises RequestError for anything that is none, OSError if the stream ends."""
+    """Receive one message. Raises RequestError if what arrives is not a message, OSError if the stream ends."""
     (length,) = struct.unpack(">I", _receive_exactly(connection, 4))
     if length > LARGEST_MESSAGE:
         raise RequestError(f"A message of {length} bytes is too long: update the plug-in.")
