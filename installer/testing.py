@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from .environment import choose_runtime, make_environment
@@ -42,6 +43,8 @@ def run_tests(arguments, quick=False):
     with tempfile.TemporaryDirectory(prefix="h-", ignore_cleanup_errors=True) as scratch:
         for number, (markers, options) in enumerate(stages):
             command = [str(pytest), "-m", markers, f"--basetemp={Path(scratch, str(number))}", *options, *arguments]
+            began = time.monotonic()
             statuses.append(subprocess.run(command, cwd=SOURCE).returncode)
+            print(f'The tests "{markers}" took {time.monotonic() - began:.0f} seconds.', flush=True)
     ran = [status for status in statuses if status != NO_TESTS]
     return max(ran, default=NO_TESTS)
