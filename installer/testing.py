@@ -47,4 +47,4 @@ def run_tests(arguments, quick=False):
             statuses.append(subprocess.run(command, cwd=SOURCE).returncode)
             print(f'The tests "{markers}" took {time.monotonic() - began:.0f} seconds.', flush=True)
     ran = [status for status in statuses if status != NO_TESTS]
-    return max(ran, default=NO_TESTS)
+    return next((status for status in ran if status != 0), 0) if ran else NO_TESTS

@@ -25,7 +25,7 @@ from hairmask_core.photo.files import read_photo
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 import install as entry  # noqa: E402
-from installer import doctor, environment, gimp, locations, main, plugin, record, system  # noqa: E402
+from installer import doctor, environment, gimp, locations, main, plugin, record, system, testing  # noqa: E402
 
 DATA = ".local/share/hair-recolor"
 # Stands in for gimp-console where no real one is needed: it has the filter if it is led to an executable plug-in.
@@ -791,6 +791,45 @@ def test_not_with_sudo(monkeypatch):
     main.refuse_sudo({})
     with pytest.raises(system.InstallError, match="run it as ada, without sudo"):
         main.refuse_sudo({"SUDO_USER": "ada"})
+
+
+# The tests' own command
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [([0, 0], 0), ([1, 0], 1), ([0, -9], -9), ([5, 0], 0), ([0, 5], 0), ([5, 5], 5), ([1, 5], 1)],
+)
+def test_a_stage_of_the_tests_that_fails_is_a_failure_and_one_without_tests_is_none(statuses, status, monkeypatch):
+    asked, left = [], list(statuses)
+
+    def run(command, cwd):
+        asked.append(command)
+        return SimpleNamespace(returncode=left.pop(0))
+
+    monkeypatch.setattr(testing, "make_environment", lambda record, folder, extras, **more: asked.append(extras))
+    monkeypatch.setattr(testing, "Record", lambda folder: None)
+    monkeypatch.setattr(testing, "choose_runtime", lambda: "cpu")
+    monkeypatch.setattr(testing.subprocess, "run", run)
+    assert testing.run_tests(["-k", "words"]) == status
+    assert asked[0] == ["cpu", "test", "training"] and len(asked) == 3
+    assert [command[2] for command in asked[1:]] == ["not gimp", "gimp"]
+    assert all(command[-2:] == ["-k", "words"] for command in asked[1:])
+
+
+def test_quick_tests_need_no_training(monkeypatch):
+    asked = []
+    monkeypatch.setattr(testing, "make_environment", lambda record, folder, extras, **more: asked.append(extras))
+    monkeypatch.setattr(testing, "Record", lambda folder: None)
+    monkeypatch.setattr(testing, "choose_runtime", lambda: "cpu")
+    monkeypatch.setattr(testing.subprocess, "run", lambda command, cwd: SimpleNamespace(returncode=0))
+    assert testing.run_tests([], quick=True) == 0 and asked == [["cpu", "test"]]
+
+
+@pytest.mark.parametrize("arguments", [["--quick"], ["--nonsense"], ["--doctor", "--test"]])
+def test_wrong_usage_of_the_installer_is_status_2(arguments):
+    done = subprocess.run([sys.executable, REPOSITORY / "install.py", *arguments], capture_output=True, text=True)
+    assert done.returncode == 2 and "usage:" in done.stderr
 
 
 # GPUs
