@@ -71,13 +71,14 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     preview = Preview(image, layer, settings)
     columns = Gtk.Box(spacing=12)
     columns.pack_start(preview.widget, True, True, 0)
+    boxes = dialog.fill_box("settings", names), dialog.fill_box("more", more_names)
     more = Gtk.Expander(label=_("More"), spacing=6)
-    more.add(dialog.fill_box("more", more_names))
-    settings_column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
-    settings_column.pack_start(dialog.fill_box("settings", names), False, False, 0)
-    settings_column.pack_start(more, False, False, 0)
-    align_labels(widgets.values())
-    columns.pack_start(settings_column, False, False, 0)
+    more.add(boxes[1])
+    both = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+    both.pack_start(boxes[0], False, False, 0)
+    both.pack_start(more, False, False, 0)
+    align(widgets.values(), boxes)
+    columns.pack_start(both, False, False, 0)
     dialog.get_content_area().pack_start(columns, True, True, 0)
     dialog.get_content_area().reorder_child(columns, 0)
     columns.show_all()
@@ -105,14 +106,16 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     return dialog, preview
 
 
-def align_labels(widgets):
-    """Let all settings begin at one line, also those in different boxes."""
-    group = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+def align(widgets, boxes):
+    """Let all settings begin at one line, whatever box they are in; and no box be wider when the other one opens."""
+    labels, widths = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL), Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
     for widget in widgets:
         if isinstance(widget, GimpUi.Labeled):
-            group.add_widget(widget.get_label())
+            labels.add_widget(widget.get_label())
         elif isinstance(widget, GimpUi.FileChooser):
-            group.add_widget(widget.get_label_widget())
+            labels.add_widget(widget.get_label_widget())
+    for box in boxes:
+        widths.add_widget(box)
 
 
 def translate_buttons(widget):
@@ -472,9 +475,11 @@ class Preview:
                 raise Outdated  # what was found so far would not help, or is not what would help first
 
         def on_result(result):
+            shown = (self.directory / (request.layer_out or request.mask_out)[0]).read_bytes()
+            if self.box_of == (hair_part(wish), limited):  # it is known, and takes as long as some colors
+                return shown, self.box
             masks = [(self.directory / name).read_bytes() for name in request.mask_out[: result["people"]]]
-            box = view.join(view.hair_box(mask, copy.size, self.layer_size) for mask in masks)
-            return (self.directory / request.layer_out[0]).read_bytes() if request.layer_out else masks[0], box
+            return shown, view.join(view.hair_box(mask, copy.size, self.layer_size) for mask in masks)
 
         try:
             return client.ask(self.settings, self.directory, request, on_progress, on_result, write_files)

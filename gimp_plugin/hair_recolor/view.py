@@ -9,8 +9,8 @@ ROOM = 0.25  # of the hair's width and height, left free around it on each side
 LEAST_ROOM = 0.03  # of the layer's long side
 STRAYS = 0.002  # of the mask's area: so much of it may lie outside of the hair's box on each side
 LARGEST_FIT = 2.0  # screen pixels that a pixel of the layer gets at most where no one asked for more
-FINEST_SIDE = 1400  # pixels of the largest copy of a layer whose new color is shown within a tenth of a second
-HAIR_PIXELS = 250000  # and of the box of its hair
+FINEST_SIDE = 1200  # pixels of the largest copy of a layer whose new color is shown within a tenth of a second
+HAIR_PIXELS = 200000  # and of the box of its hair
 LARGEST = 4.0  # as many for a pixel of the copy that is shown, however far one zooms in
 
 
