@@ -1,14 +1,14 @@
 """The models' IoU on every held-out photo, which tests/test_accuracy.py compares with a sample of them.
 
-python -m benchmarks.accuracy [MODEL ...]     writes benchmarks/held_out_iou/MODEL.json; after a model has changed
+python -m benchmarks.accuracy --data DATA [MODEL ...]     writes benchmarks/held_out_iou/MODEL.json; after a model changed
 
-The photos are not part of the product: they lie in ../shared/data.
+DATA is the folder of data sets that models/training/README.md describes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from benchmarks.held_out import held_out_pairs
@@ -17,9 +17,7 @@ from hairmask_core.inference.cards import ENGINES, ModelCard, find_cards
 from hairmask_core.pipeline import find_hair
 from hairmask_core.segmentation.segmenter import open_segmenter
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parent.parent / "shared" / "data"
-KEPT = HERE / "held_out_iou"
+KEPT = Path(__file__).resolve().parent / "held_out_iou"
 
 
 def measured_models() -> list[ModelCard]:
@@ -37,19 +35,32 @@ def kept_iou(card: ModelCard, dataset: str) -> dict[str, float]:
     return json.loads((KEPT / f"{card.name}.json").read_text(encoding="utf-8"))[dataset]
 
 
-def measure(card: ModelCard) -> dict[str, dict[str, float]]:
-    """IoU by data set and photo; photos without hair have none."""
+def measure(card: ModelCard, data: Path) -> dict[str, dict[str, float]]:
+    """IoU by data set and photo; photos without hair have none. data: folder of data sets."""
     model = open_segmenter(card, "cpu")
     found = {}
     for dataset in datasets(card):
-        records = evaluate(held_out_pairs(DATA, dataset), lambda photo: find_hair(photo, model).matte)["photos"]
+        records = evaluate(held_out_pairs(data, dataset), lambda photo: find_hair(photo, model).matte)["photos"]
         found[dataset] = {record["name"]: round(record["iou"], 4) for record in records if "iou" in record}
     return found
 
 
-if __name__ == "__main__":
+def main() -> None:
+    names = [card.name for card in measured_models()]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(names)}; all otherwise")
+    args = parser.parse_args()
+    unknown = set(args.models) - set(names)
+    if unknown:
+        parser.error(f"there is no model {', '.join(sorted(unknown))}: choose of {', '.join(names)}")
     KEPT.mkdir(exist_ok=True)
     for card in measured_models():
-        if card.name in (sys.argv[1:] or [card.name]):
-            (KEPT / f"{card.name}.json").write_text(json.dumps(measure(card), indent=1) + "\n", encoding="utf-8")
-            print(f"{card.name}: {KEPT / card.name}.json")
+        if card.name in (args.models or names):
+            path = KEPT / f"{card.name}.json"
+            path.write_text(json.dumps(measure(card, args.data), indent=1) + "\n", encoding="utf-8")
+            print(path)
+
+
+if __name__ == "__main__":
+    main()

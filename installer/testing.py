@@ -13,16 +13,11 @@ from .system import SOURCE
 
 # How tests run beside each other: on each core one after the other, those of a file together, the longest first.
 BESIDE = ["--numprocesses=auto", "--dist=loadgroup", "--no-loadscope-reorder"]
-# The tests run in stages, one after the other: (pytest's expression of markers, further arguments). The markers are in
-# pyproject.toml. Tests that drive a GIMP wait for its windows, so they have the machine to themselves.
-STAGES = [
-    ("not gimp", BESIDE),
-    ("gimp", []),
-]
+# The tests run in stages, one after the other, by pytest's expressions of markers. The markers are in
+# pyproject.toml. Tests that drive a GIMP wait for its windows, so nothing runs beside them but those of another GIMP.
+STAGES = ["not gimp", "gimp"]
 # What a developer runs before every commit: no GIMP, no installation, no training, nothing that takes long.
-QUICK_STAGES = [
-    ("not gimp and not install and not training and not slow", BESIDE),
-]
+QUICK_STAGES = ["not gimp and not install and not training and not slow"]
 # pytest's exit status where no test was chosen.
 NO_TESTS = 5
 
@@ -41,8 +36,8 @@ def run_tests(arguments, quick=False):
     statuses = []
     # pytest's own folders have long names, and those of each process a longer one; a socket's path must be a short one.
     with tempfile.TemporaryDirectory(prefix="h-", ignore_cleanup_errors=True) as scratch:
-        for number, (markers, options) in enumerate(stages):
-            command = [str(pytest), "-m", markers, f"--basetemp={Path(scratch, str(number))}", *options, *arguments]
+        for number, markers in enumerate(stages):
+            command = [str(pytest), "-m", markers, f"--basetemp={Path(scratch, str(number))}", *BESIDE, *arguments]
             began = time.monotonic()
             statuses.append(subprocess.run(command, cwd=SOURCE).returncode)
             print(f'The tests "{markers}" took {time.monotonic() - began:.0f} seconds.', flush=True)

@@ -1,10 +1,12 @@
 """The models on photos that they have not seen: held-out ones, where they lie beside the repository, and free ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks import no_hair
-from benchmarks.accuracy import DATA, datasets, kept_iou, measured_models
+from benchmarks.accuracy import datasets, kept_iou, measured_models
 from benchmarks.held_out import held_out_pairs
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.cards import choose_card
@@ -12,9 +14,10 @@ from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair
 from hairmask_core.segmentation.segmenter import open_segmenter
 
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 FLOORS = {"figaro1k": 0.92, "ccp": 0.75}  # of the default model's mean IoU
 EVERY = {"whole-image": 4, "patch": 8}  # by task, which of the held-out photos are measured here: one in so many
-AGAIN = "measure it again: python -m benchmarks.accuracy"
+AGAIN = "measure it again: python -m benchmarks.accuracy --data DATA"
 needs_photos = pytest.mark.skipif(not DATA.is_dir(), reason="the photos are not part of the product")
 pytestmark = pytest.mark.slow
 CASES = [(card, dataset) for card in measured_models() for dataset in datasets(card)]

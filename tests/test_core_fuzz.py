@@ -174,7 +174,7 @@ def promise(array, shape, dtype, low=0, high=1):
 @pytest.fixture(autouse=True)
 def quiet():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of arithmetic with what is no number
+        warnings.simplefilter("ignore", RuntimeWarning)  # of arithmetic with NaN
         yield
 
 

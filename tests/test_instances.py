@@ -132,7 +132,7 @@ def test_strands_and_tails_belong_to_the_head_they_are_near():
     assert found.max() == 2 and found[80, 80] == found[150, 150] == 1 and found[100, 440] == 2
 
 
-def test_of_more_heads_than_wished_the_smallest_join_the_nearest():
+def test_of_more_heads_than_asked_for_the_smallest_join_the_nearest():
     heads = [ellipse((100, 800), (60 + 150 * i, 50), (20 + 4 * i, 25 + 4 * i)) for i in range(5)]
     found = find_markers(np.logical_or.reduce(heads), most=3)
     assert found.max() == 3 and found[50, 60] == found[50, 210] == found[50, 360]

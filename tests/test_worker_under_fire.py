@@ -339,9 +339,9 @@ def test_gimps_that_start_at_once_share_one_worker(directory, pictures, model):
 
 def test_fifty_requests_from_eight_clients(busy, pictures, model):
     shades = ["red", "blue", "black", "platinum", "copper"]
-    wishes = [(i % len(pictures), shades[i % len(shades)]) for i in range(50)]
-    expected = {(number, shade): answer_of(pictures[number], shade, model) for number, shade in wishes}
-    found, todo = [], list(enumerate(wishes))
+    questions = [(i % len(pictures), shades[i % len(shades)]) for i in range(50)]
+    expected = {(number, shade): answer_of(pictures[number], shade, model) for number, shade in questions}
+    found, todo = [], list(enumerate(questions))
 
     def client():
         while todo:

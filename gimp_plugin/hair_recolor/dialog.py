@@ -192,7 +192,7 @@ class Preview:
     Hair is found in a small copy of the whole layer first. Then the layer is read once more, as finely as the part that
     is shown deserves while another color still takes it no more than a moment, and its hair is found in that as well.
     It is always the whole layer that is looked at, as the result will be: in a part of it other hair might be found.
-    A thread asks the worker, so that the dialog stays alive; of several wishes only the newest counts. The worker
+    A thread asks the worker, so that the dialog stays alive; of several questions only the newest counts. The worker
     keeps the hair that it found, so that another color takes it no new search.
     """
 
@@ -200,15 +200,14 @@ class Preview:
         self.settings, self.directory = settings, client.private_directory()
         self.image, self.layer, self.layer_size = image, layer, (layer.get_width(), layer.get_height())
         self.small = self.copy = Copy(image, layer, min(1.0, SMALL_SIDE / max(self.layer_size)))
-        self.fine = self.fine_hair = None  # the finer copy, and the part of a wish for which its hair is known
+        self.fine = self.fine_hair = None  # the finer copy, and the options for which its hair is known
         self.after: GdkPixbuf.Pixbuf | None = None  # the picture of `copy` with its new color, if there is one
         self.box = self.box_of = None  # where hair was found, and for what
         self.view = view.show_whole(self.layer_size, WINDOW)
-        self.shows: str | None = (
-            HAIR  # what the view is to keep to, whatever the window's size; None: what the user made of it
-        )
-        self.wanted = None  # the newest wish, if it can be granted, and whether the selection limits it
-        self.answered = None  # the wish whose final picture is shown, or what kept it from being granted
+        # What the view is to keep to, whatever the window's size; None: what the user made of it.
+        self.shows: str | None = HAIR
+        self.wanted = None  # the newest options and whether the selection limits the hair; None: nothing can be shown
+        self.answered = None  # the options whose final picture is shown, or that had an error for an answer
         self.news, self.closed = threading.Condition(), False
         self.newest: tuple | None = None  # what the worker is to be asked next
         self.on_shown = lambda: None  # called whenever a new picture is shown
@@ -404,14 +403,14 @@ class Preview:
 
     # What is asked for
 
-    def ask(self, wish, limited):
-        """Show the layer with this wish granted, as soon as the worker has done it."""
-        hair = hair_part(wish)
+    def ask(self, options, limited):
+        """Show the layer as these options would have it, as soon as the worker has done it."""
+        hair = hair_part(options)
         if self.after is None or self.box_of is None or hair != self.box_of[0]:
             self.after = None
             self.say(_("Looking for hair…"))
-        self.wanted = wish, limited
-        self._send(wish, limited, self.fine if self.fine and self.fine_hair == hair else self.small)
+        self.wanted = options, limited
+        self._send(options, limited, self.fine if self.fine and self.fine_hair == hair else self.small)
 
     def refuse(self, words):
         """Show the layer as it is, and a sentence that says why."""
@@ -445,19 +444,19 @@ class Preview:
                 if self.closed:
                     return
                 assert self.newest
-                (wish, limited, copy), self.newest = self.newest, None
+                (options, limited, copy), self.newest = self.newest, None
             try:
-                answer = (*self._ask_worker(wish, limited, copy), "")
+                answer = (*self._ask_worker(options, limited, copy), "")
             except Outdated:
                 continue
             except (Problem, client.WorkerError, OSError) as error:
                 answer = None, None, str(error)
-            GLib.idle_add(self._show, wish, limited, copy, *answer)
+            GLib.idle_add(self._show, options, limited, copy, *answer)
 
-    def _ask_worker(self, wish, limited, copy):
+    def _ask_worker(self, options, limited, copy):
         """The copy's pixels after, RGBA, or its mask: bytes; and the box of its hair."""
         limits = copy.limits[limited]
-        request = Request.of_layer(wish, copy.size, "u8", "u8", len(limits))
+        request = Request.of_layer(options, copy.size, "u8", "u8", len(limits))
         paths = [self.directory / name for name in request.files]
 
         def write_files():
@@ -471,12 +470,12 @@ class Preview:
 
         def on_progress(fraction, text):
             newest = self.newest
-            if self.closed or (newest and (hair_part(newest[0]) != hair_part(wish) or copy is not newest[2])):
+            if self.closed or (newest and (hair_part(newest[0]) != hair_part(options) or copy is not newest[2])):
                 raise Outdated  # what was found so far would not help, or is not what would help first
 
         def on_result(result):
             shown = (self.directory / (request.layer_out or request.mask_out)[0]).read_bytes()
-            if self.box_of == (hair_part(wish), limited):  # it is known, and takes as long as some colors
+            if self.box_of == (hair_part(options), limited):  # it is known, and takes as long as some colors
                 return shown, self.box
             masks = [(self.directory / name).read_bytes() for name in request.mask_out[: result["people"]]]
             return shown, view.join(view.hair_box(mask, copy.size, self.layer_size) for mask in masks)
@@ -489,12 +488,12 @@ class Preview:
 
     # Back in the dialog
 
-    def _show(self, wish, limited, copy, shown, box, words):
-        hair = hair_part(wish)
+    def _show(self, options, limited, copy, shown, box, words):
+        hair = hair_part(options)
         if self.closed or self.wanted is None or (hair_part(self.wanted[0]), self.wanted[1]) != (hair, limited):
             return
         self.copy = copy
-        self.after = copy.picture(shown if wish.output is not Output.MASK else gray(shown)) if shown else None
+        self.after = copy.picture(shown if options.output is not Output.MASK else gray(shown)) if shown else None
         if shown and copy is self.fine:
             self.fine_hair = hair
         if shown and self.box_of != (hair, limited):
@@ -504,9 +503,9 @@ class Preview:
         self.say(words)
         finer = self._finer(copy) if shown else None
         if finer is None:
-            self.answered = wish
-        elif self.wanted == (wish, limited):  # else a newer wish is on its way to the small copy
-            self._send(wish, limited, finer)
+            self.answered = options
+        elif self.wanted == (options, limited):  # else newer options are on their way with the small copy
+            self._send(options, limited, finer)
         self.on_shown()
 
     def _place(self, box, box_of):
@@ -539,9 +538,9 @@ class Outdated(Exception):
     """The user wants to see something else by now."""
 
 
-def hair_part(wish):
-    """What of a wish decides where hair is found; the rest changes colors only, which is quick."""
-    return wish.search, wish.output is Output.MASK
+def hair_part(options):
+    """What of the options decides where hair is found; the rest changes colors only, which is quick."""
+    return options.search, options.output is Output.MASK
 
 
 def gray(mask):

@@ -288,7 +288,10 @@ RESULT["left over"] = glob.glob(HOME + "/.cache/hair-recolor/worker/exchange-*")
 )
 
 
-@pytest.fixture(scope="module", params=harness.wanted_series())
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"GIMP {name}")) for name in harness.wanted_series()],
+)
 def gimp(request, tmp_path_factory, astronaut, hair):
     """A GIMP with the product installed and photos in its home folder."""
     gimp, said = harness.open_installed_gimp(request.param, tmp_path_factory.mktemp("gimp"))
@@ -404,7 +407,7 @@ def test_the_shade_is_that_of_another_photo(gimp, calls, hair, astronaut, model)
     assert np.abs(pixels(gimp, "photo-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
-def test_quality_and_network_are_the_wished_ones(gimp, calls, astronaut):
+def test_quality_and_network_are_the_chosen_ones(gimp, calls, astronaut):
     assert calls["networks"] == [card.name for card in find_cards() if card.task == "whole-image"]
     assert calls["choices"]["status"] == "success", calls["choices"]
     other = open_model(calls["networks"][-1], quality="best", device="cpu")
@@ -412,7 +415,7 @@ def test_quality_and_network_are_the_wished_ones(gimp, calls, astronaut):
     assert np.abs(pixels(gimp, "choices-mask", 1) / 255 - expected).max() <= 1 / 255
 
 
-def test_method_and_step_are_the_wished_ones(gimp, calls, astronaut):
+def test_method_and_step_are_the_chosen_ones(gimp, calls, astronaut):
     assert calls["texture"]["status"] == "success", calls["texture"]
     expected = find_hair(Photo(astronaut), open_model(engine="texture", step=5, device="cpu")).matte
     assert expected.std() > 0.05
