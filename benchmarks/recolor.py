@@ -9,7 +9,7 @@ mask, and rendered hair (synthetic/strands.py), with its exact alpha. Targets: e
 Figures, over pixels that are hair for certain and unless said otherwise of CIE L*, 0…100 (D65), computed on 8 bits:
 
   texture     correlation between L*'s gradients (Sobel 3x3, both directions) before and after
-  ΔE          CIEDE2000 between the shade and the median of the recolored hair (median R, G and B)
+  ΔE          CIEDE2000 between the shade and the recolored hair where it is lit (`hair.tone.LIT`)
   clipped     % of the pixels whose channel was within 1…254 before and is 0 or 255 after; the worst channel
   highlights  L* of the brightest 2 % over the median's, after / before
 
@@ -38,9 +38,9 @@ from skimage.color import deltaE_ciede2000, hsv2rgb, rgb2hsv, rgb2lab
 
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import Shade, named_shades
-from hairmask_core.hair.tone import HairTone, measure_tone
+from hairmask_core.hair.tone import LIT, QUANTILES, HairTone, measure_tone
 from hairmask_core.photo.files import write_image
-from hairmask_core.photo.oklab import linear_to_srgb
+from hairmask_core.photo.oklab import linear_to_srgb, unperceived
 from hairmask_core.photo.pixels import Photo, from_float, to_float
 from hairmask_core.pipeline import find_hair
 from hairmask_core.segmentation.segmenter import open_model
@@ -59,10 +59,10 @@ RENDERED = ((19, "straight"), (1, "wavy"), (3, "straight"), (7, "wavy"))
 
 # What hair of each group looks like, in OKLab.
 GROUPS: dict[str, Callable[[HairTone], bool]] = {
-    "black": lambda t: t.lightness < 0.25 and chroma(t) < 0.03,
-    "brown": lambda t: 0.28 < t.lightness < 0.55 and 0.015 < chroma(t) < 0.1 and 15 < hue(t) < 90,
-    "blond": lambda t: t.lightness > 0.62 and 0.025 < chroma(t) and 50 < hue(t) < 100,
-    "grey": lambda t: t.lightness > 0.42 and chroma(t) < 0.016,
+    "black": lambda t: depth(t) < 0.25 and chroma(t) < 0.03,
+    "brown": lambda t: 0.28 < depth(t) < 0.55 and 0.015 < chroma(t) < 0.1 and 15 < hue(t) < 90,
+    "blond": lambda t: depth(t) > 0.62 and 0.025 < chroma(t) and 50 < hue(t) < 100,
+    "grey": lambda t: depth(t) > 0.42 and chroma(t) < 0.016,
     "dyed": lambda t: chroma(t) > 0.05 and not 22 < hue(t) < 110,
 }
 
@@ -78,12 +78,17 @@ class Source:
     tone: HairTone
 
 
+def depth(tone: HairTone) -> float:
+    """OKLab lightness of the hair's median."""
+    return float(unperceived(np.float64(tone.quantiles[QUANTILES.index(0.5)])))
+
+
 def chroma(tone: HairTone) -> float:
-    return float(np.hypot(tone.a, tone.b))
+    return float(np.hypot(*tone.lit[1:]))
 
 
 def hue(tone: HairTone) -> float:
-    return float(np.degrees(np.arctan2(tone.b, tone.a)))
+    return float(np.degrees(np.arctan2(*tone.lit[:0:-1])))
 
 
 def group_of(tone: HairTone) -> str | None:
@@ -198,9 +203,11 @@ def gradients(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def difference(rgb: np.ndarray, inside: np.ndarray, shade: Shade) -> float:
-    """CIEDE2000 between the median of the hair and the shade."""
-    median = np.median(rgb[inside], axis=0) / 255
-    return float(deltaE_ciede2000(rgb2lab(median.reshape(1, 1, 3)), rgb2lab(np.reshape(shade.rgb, (1, 1, 3))))[0, 0])
+    """CIEDE2000 between the shade and the hair where it is lit: the median of the middle tenth around that quantile."""
+    lab = rgb2lab(rgb[inside][None])[0]
+    low, high = np.quantile(lab[:, 0], (LIT - 0.05, LIT + 0.05))
+    shown = np.median(lab[(lab[:, 0] >= low) & (lab[:, 0] <= high)], axis=0)
+    return float(deltaE_ciede2000(shown, rgb2lab(np.reshape(shade.rgb, (1, 1, 3)))[0, 0]))
 
 
 def newly_clipped(before: np.ndarray, after: np.ndarray, inside: np.ndarray) -> float:
@@ -283,7 +290,8 @@ def table(records: list[dict], key: Callable[[dict], str], title: str) -> str:
 
 def speeds(runs: int = 5) -> str:
     """Seconds for the portrait enlarged: the medians of some runs; a pass is OpenCV's RGB to CIE Lab and back, 8 bits."""
-    portrait, tone, shade = skimage.data.astronaut(), HairTone(0.5, 0.01, 0.06, 0.18, 0.79), (0.7, 0.35, 0.16)
+    portrait, shade = skimage.data.astronaut(), (0.7, 0.35, 0.16)
+    tone = measure_tone(to_float(portrait), np.ones(portrait.shape[:2], np.float32))
 
     def seconds(work: Callable[[], object]) -> float:
         times = []
@@ -358,7 +366,8 @@ def main() -> None:
     for source in sources:
         tone = source.tone
         print(
-            f"{source.name}: {source.group}, OKLab {tone.lightness:.2f} {tone.a:.3f} {tone.b:.3f}, L {tone.low:.2f}…{tone.high:.2f}"
+            f"{source.name}: {source.group}, lit {tone.lit[0]:.2f} {tone.lit[1]:.3f} {tone.lit[2]:.3f}, "
+            f"lightness {tone.quantiles[0]:.2f}…{tone.quantiles[-1]:.2f}"
         )
     records = [measure(source, shade, way) for way in WAYS for source in sources for shade in shades]
     strengths = [measure_strength(source, shade) for source in sources for shade in shades]

@@ -21,6 +21,7 @@ from .hair.instances import HairInstances, HairPart, find_instances
 from .hair.strands import root_to_tip, shades_between
 from .hair.tone import Hair, measure_tone, sample_photo, tone_color
 from .matting.upsampling import enlarge_map, refine_outline
+from .photo.base import find_base
 from .photo.pixels import Photo
 from .segmentation.regions import Crop, feather
 from .segmentation.segmenter import Segmenter
@@ -90,7 +91,7 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    return Hair(matte, measure_tone(*sample_photo(photo, matte)), float(share), tuple(notices))
+    return Hair(matte, measure_tone(*sample_photo(photo, matte)), float(share), tuple(notices), find_base(photo.rgb))
 
 
 def segment_photo(
@@ -282,7 +283,7 @@ def recolor_rows(
             rgb = np.ascontiguousarray(pixels[..., :3])
             position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
         shades, began = shades_between(shade, tips), 0.1
-    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength):
+    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength, hair.base):
         yield strip
         report(began + (1 - began) * rows.stop / len(pixels), "Recoloring")
 
@@ -311,7 +312,8 @@ def compose(
         return
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     photo = np.ascontiguousarray(pixels[box][..., :3])
-    hair = replace(part.hair, matte=part.hair.matte[box])
+    base = part.hair.base and part.hair.base.part(int(rows[0]), int(columns[0]))
+    hair = replace(part.hair, matte=part.hair.matte[box], base=base)
     position = None if position is None else position[box]
     layer = np.concatenate(list(recolor_rows(photo, hair, shade, strength, tips, position, report)))
     above = take_color(photo, layer) if only_color else layer

@@ -39,6 +39,7 @@ def pytest_configure(config):
             os.sched_setaffinity(0, mine)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Mark the tests by folder and fixtures, keep those of a file together, and begin with what takes longest."""
     ranks = {}

@@ -156,9 +156,15 @@ def photos(wild=True):
 numbers = st.floats(0, 1, width=32)
 colors = st.tuples(numbers, numbers, numbers)
 tones = st.builds(
-    lambda lightness, a, b, low, high: hair_tone.HairTone(lightness, a - 0.5, b - 0.5, low * lightness, high),
-    *[numbers] * 5,
-).map(lambda tone: hair_tone.HairTone(tone.lightness, tone.a, tone.b, tone.low, max(tone.high, tone.lightness)))
+    lambda quantiles, colors, spread: hair_tone.HairTone(
+        tuple(sorted(quantiles)),
+        tuple((x, a - 0.5, b - 0.5) for x, (a, b) in zip(sorted(quantiles), colors, strict=True)),
+        spread,
+    ),
+    st.lists(numbers, min_size=7, max_size=7),
+    st.lists(st.tuples(numbers, numbers), min_size=7, max_size=7),
+    numbers,
+)
 
 
 def promise(array, shape, dtype, low=0, high=1):
@@ -293,15 +299,18 @@ def test_recolor_of_anything(rgb, tone, shade, strength):
 def test_tone_and_its_color(data):
     rgb = data.draw(pictures(types=[np.float32], wild=False))
     tone = hair_tone.measure_tone(rgb, data.draw(maps(rgb.shape[:2])))
-    assert 0 <= tone.low <= tone.lightness <= tone.high <= 1 + NEAR and max(abs(tone.a), abs(tone.b)) < 0.5
+    assert list(tone.quantiles) == sorted(tone.quantiles)
+    assert -NEAR <= tone.quantiles[0] and tone.quantiles[-1] <= 1 + NEAR and tone.spread >= 0
+    assert tone.quantiles[0] <= tone.lit[0] <= tone.quantiles[-1] and max(map(abs, tone.lit[1:])) < 0.5
     promise(np.array(hair_tone.tone_color(tone)), (3,), float)
 
 
 @given(tone=tones, shade=numbers)
 @fuzz(200)
 def test_lightness_curves_rise_and_stay_within(tone, shade):
-    curve = tone_curve.lightness_curve(tone, shade)
-    promise(curve, (tone_curve.CURVE_SIZE,), float, gamut.DARKEST - 0.01, gamut.LIGHTEST + 0.01)
+    curve = tone_curve.lightness_curve(tone, shade, tone_curve.median_of(shade))
+    ends = (float(oklab.perceived(np.float64(end))) for end in (gamut.DARKEST, gamut.LIGHTEST))
+    promise(curve, (tone_curve.CURVE_SIZE,), float, *ends)
     assert (np.diff(curve) >= -1e-9).all()
 
 
@@ -309,7 +318,8 @@ def test_lightness_curves_rise_and_stay_within(tone, shade):
 @fuzz(100)
 def test_make_dye_and_apply_it(tone, shade):
     made = tone_curve.make_transform(tone, shade)
-    promise(made.curves, (3, tone_curve.CURVE_SIZE), np.float32)
+    promise(made.curves, (3, tone_curve.CURVE_SIZE), np.float32, -0.5, 1)
+    promise(made.usual, (2, 5), np.float32, -np.inf, np.inf)
     rgb = np.random.default_rng(0).random((3, 5, 3), np.float32)
     promise(transform.apply_transform(rgb, made), rgb.shape, np.float32)
 
@@ -488,7 +498,7 @@ def test_find_hair_and_recolor(model, photo, quality, refined):
         assert "fully transparent" in str(error) and not photo.alpha.any()
         return
     promise(hair.matte, (photo.height, photo.width), np.float32)
-    assert 0 <= hair.share <= 1 and all(np.isfinite(list(vars(hair.tone).values())))
+    assert 0 <= hair.share <= 1 and np.isfinite([*hair.tone.quantiles, *hair.tone.lit, hair.tone.spread]).all()
     out = recolor_layer(photo, hair, (0.2, 0.4, 0.9), tips=(1.0, 0.0, 0.0))
     promise(to_float(out), photo.rgb.shape, np.float32)
 

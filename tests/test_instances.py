@@ -60,7 +60,7 @@ def test_two_portraits_side_by_side_are_two_people(side_by_side, model):
     assert left.matte[:, 512:].max() < 0.5 and right.matte[:, :512].max() < 0.5
     for number, part in ((1, left), (2, right)):
         assert part.tone == measure_tone(side_by_side.astype(np.float32) / 255, part.matte), number
-    assert left.tone.lightness > right.tone.lightness + 0.1
+    assert left.tone.lit[0] > right.tone.lit[0] + 0.1
 
 
 def test_heads_that_touch_are_told_apart_at_their_border(touching, model):

@@ -8,21 +8,24 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from hairmask_core.color import kernels
 from hairmask_core.color.blend import blend
 from hairmask_core.color.gamut import DARKEST, LIGHTEST, LINEAR_RANGE
-from hairmask_core.color.kernels import KEPT_VARIATION, VARIATION_LIMIT
+from hairmask_core.color.kernels import DETAIL_GAIN, LEAST_ROOM, VARIATION_LIMIT
 from hairmask_core.color.recolor import recolor, recolor_along
 from hairmask_core.color.shades import find_shade, named_shades
 from hairmask_core.color.tone_curve import (
-    BEND,
     CURVE_SIZE,
-    chroma_curve,
+    STEEPEST,
+    color_curves,
     lightness_curve,
+    lit_of,
     make_transform,
-    perceived,
-    unperceived,
+    median_of,
+    quantiles_at,
+    real_hair,
 )
 from hairmask_core.color.transform import FARTHEST, ToneTransform, apply_transform, gamut_shares
 from hairmask_core.errors import Cancelled, ShadeError
-from hairmask_core.hair.tone import HairTone, measure_tone
+from hairmask_core.hair.tone import LIT, QUANTILES, HairTone, measure_tone, tone_color
+from hairmask_core.photo.base import Base, find_base
 from hairmask_core.photo.oklab import (
     LAB_TO_LMS,
     LMS_TO_LAB,
@@ -30,12 +33,21 @@ from hairmask_core.photo.oklab import (
     RGB_TO_LMS,
     oklab_to_linear,
     oklab_to_rgb,
+    perceived,
     rgb_to_oklab,
+    unperceived,
 )
 from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.pipeline import find_hair
 
-TONE = HairTone(0.4, 0.01, 0.05, 0.2, 0.75)
+
+def even_tone(low: float, middle: float, high: float) -> HairTone:
+    """Brown hair whose lightness is spread evenly on both sides of its median."""
+    quantiles = np.interp(QUANTILES, (0, 0.5, 1), (low, middle, high))
+    return HairTone(tuple(quantiles), tuple((x, 0.01, 0.05) for x in np.linspace(low, high, 5)), 0.01)
+
+
+TONE = even_tone(0.1, 0.3, 0.7)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +136,32 @@ every_head = pytest.mark.parametrize("head", ["astronaut", *DRAWN])
 
 
 @pytest.mark.parametrize("hair", [(0.0, 0.05, 0.1), (0.1, 0.3, 0.7), (0.6, 0.6, 0.6), (0.6, 0.9, 1.0), (0.0, 0.0, 0.0)])
-@pytest.mark.parametrize("shade", [0.05, 0.3, 0.6, 0.95])
-def test_lightness_curve_is_monotone_and_meets_the_shade(hair, shade):
-    curve = lightness_curve(HairTone(hair[1], 0, 0, hair[0], hair[2]), shade)
-    assert (np.diff(curve) >= -1e-12).all() and DARKEST - 1e-6 <= curve.min() and curve.max() <= LIGHTEST + 1e-6
-    meets = np.interp(hair[1], np.linspace(0, 1, len(curve)), curve)
-    assert abs(perceived(meets) - np.clip(perceived(shade), perceived(DARKEST) + 0.01, 1)) < 0.005
+@pytest.mark.parametrize("shade", [0.02, 0.3, 0.6, 0.95])
+def test_lightness_curve_is_monotone_and_meets_the_shade_where_hair_is_lit(hair, shade):
+    tone = even_tone(*hair)
+    curve = lightness_curve(tone, shade, median_of(shade))
+    assert (np.diff(curve) >= 0).all() and np.diff(curve).max() <= (STEEPEST + 1e-6) / (CURVE_SIZE - 1)
+    assert perceived(DARKEST) - 1e-6 <= curve.min() and curve.max() <= perceived(LIGHTEST) + 1e-6
+    assert np.interp(tone.lit[0], np.linspace(0, 1, CURVE_SIZE), curve) == pytest.approx(shade, abs=0.005)
 
 
-def test_lightness_curve_is_straight_between_the_ends_of_the_hair():
-    old = np.linspace(0, 1, CURVE_SIZE)
-    new = perceived(lightness_curve(HairTone(0.3, 0, 0, 0.15, 0.7), 0.85))
-    slopes = np.diff(new) / np.diff(perceived(old))
-    below, above = slopes[(old[1:] > 0.16) & (old[1:] < 0.29)], slopes[(old[1:] > 0.31) & (old[1:] < 0.69)]
-    assert np.ptp(below) < 1e-6 and np.ptp(above) < 1e-6
-    assert below[0] / above[0] == pytest.approx(BEND)
+def test_the_table_of_real_hair_has_the_quantiles_that_are_measured():
+    real = real_hair()
+    assert tuple(real.quantiles) == QUANTILES and (np.diff(real.medians) > 0).all() and len(real.medians) >= 9
+    assert (np.diff(real.offsets, axis=1) > 0).all() and (real.offsets[:, QUANTILES.index(0.5)] == 0).all()
+    for lit in (0.1, 0.4, 0.8):
+        assert lit_of(quantiles_at(median_of(lit))) == pytest.approx(lit, abs=1e-3)
+    assert lit_of(np.array(QUANTILES)) == pytest.approx(LIT)
+
+
+@pytest.mark.parametrize("shade", [0.08, 0.3, 0.5, 0.7])
+def test_the_lightness_of_dyed_hair_spreads_like_that_of_real_hair(shade):
+    """Whatever it was before: quantiles go nearly all the way to those of real hair as light as the shade."""
+    real = quantiles_at(median_of(shade))
+    for hair in ((0.1, 0.3, 0.7), (0.4, 0.6, 0.9), (0.02, 0.1, 0.4)):
+        tone = even_tone(*hair)
+        new = np.interp(tone.quantiles, np.linspace(0, 1, CURVE_SIZE), lightness_curve(tone, shade, median_of(shade)))
+        assert np.abs(new - np.clip(real, 0.03, 1)).mean() < 0.04
 
 
 def test_perceived_lightness_runs_like_cie():
@@ -150,9 +173,28 @@ def test_perceived_lightness_runs_like_cie():
 
 
 @every_shade
-def test_color_curve_fades_at_both_ends_and_meets_the_shade(shade):
-    own = rgb_to_oklab(np.array(shade.rgb, np.float32).reshape(1, 1, 3))[0, 0, 0]
-    np.testing.assert_allclose(chroma_curve(own, np.array([0, own, 1])), [0, 1, 0], atol=1e-6)
+def test_color_curves_fade_at_both_ends_and_meet_the_shade(shade):
+    lightness, a, b = rgb_to_oklab(np.array(shade.rgb, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
+    lit = float(perceived(lightness))
+    curves = np.array(color_curves(lit, a, b))
+    assert np.hypot(*curves[:, [0, -1]]).max() < 1e-6
+    met = [np.interp(lit, np.linspace(0, 1, CURVE_SIZE), curve) for curve in curves]
+    np.testing.assert_allclose(met, (a, b), atol=0.004)
+
+
+def test_blond_is_warmer_and_more_colorful_in_its_shadows_and_blue_keeps_its_hue():
+    def look(name, *at):
+        lightness, a, b = rgb_to_oklab(np.array(find_shade(name).rgb, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
+        lit = float(perceived(lightness))
+        a, b = (
+            np.interp([lit + more for more in at], np.linspace(0, 1, CURVE_SIZE), curve)
+            for curve in color_curves(lit, a, b)
+        )
+        return np.hypot(a, b), np.degrees(np.arctan2(b, a))
+
+    chroma, hue = look("golden-blond", -0.25, 0, 0.2)
+    assert chroma[0] > chroma[1] > 1.2 * chroma[2] and hue[1] - hue[0] > 5 and hue[2] - hue[1] > 4
+    assert np.ptp(look("blue", -0.2, 0, 0.1)[1]) < 0.5
 
 
 def test_fitting_share_is_the_edge_of_the_gamut():
@@ -174,16 +216,29 @@ def test_fitting_share_is_the_edge_of_the_gamut():
 
 @every_head
 @every_shade
-def test_hair_takes_the_shade_and_keeps_its_texture(heads, head, shade):
+def test_hair_shows_the_shade_where_it_is_lit_and_keeps_its_texture(heads, head, shade):
     photo, hair, tone = heads[head]
     dyed = recolor(photo, tone, shade.rgb)
-    median = np.median(dyed[hair], axis=0) / 255
-    goal = rgb2lab(np.array(shade.rgb).reshape(1, 1, 3))
-    assert deltaE_ciede2000(rgb2lab(median.reshape(1, 1, 3)), goal)[0, 0] <= 3
-    similar = abs(goal[0, 0, 0] - np.median(lightness(photo)[hair])) <= 15
-    assert texture_kept(photo, dyed, hair) >= (0.98 if similar else 0.95)
-    # Highlights stand out as they did, or, where the shade leaves little room below white, use that room.
-    assert highlight(dyed, hair) >= min(0.25 * highlight(photo, hair), 0.6 * (100 - goal[0, 0, 0]))
+    lab = rgb2lab(dyed[hair][None])[0]
+    low, high = np.quantile(lab[:, 0], (LIT - 0.05, LIT + 0.05))
+    shown = np.median(lab[(lab[:, 0] >= low) & (lab[:, 0] <= high)], axis=0)
+    goal = rgb2lab(np.array(shade.rgb).reshape(1, 1, 3))[0, 0]
+    assert deltaE_ciede2000(shown, goal) <= 3
+    # Not by 8 bits, which have only a few levels for black.
+    exact = recolor(photo.astype(np.float32) / 255, tone, shade.rgb) * 255
+    similar = abs(goal[0] - np.median(lightness(photo)[hair])) <= 15
+    assert texture_kept(photo, exact, hair) >= (0.95 if similar else 0.75)
+
+
+@every_head
+@every_shade
+def test_dyed_hair_is_no_flat_cap(heads, head, shade):
+    """Its lightness varies like that of real hair as light as that; drawn hair, which has few shadows, a little less."""
+    photo, hair, tone = heads[head]
+    values = perceived(rgb_to_oklab(recolor(photo, tone, shade.rgb))[..., 0][hair].astype(float))
+    new = np.quantile(values, QUANTILES)
+    real = np.clip(quantiles_at(new[QUANTILES.index(0.5)]), perceived(DARKEST), 1)
+    assert 0.6 < (new[-2] - new[1]) / (real[-2] - real[1]) < 1.5
 
 
 @every_head
@@ -236,23 +291,75 @@ def test_every_pixel_is_recolored_not_only_hair(astronaut):
 
 def test_hair_dyed_in_its_own_color_hardly_changes(heads):
     photo, hair, tone = heads["astronaut"]
-    own = oklab_to_rgb(np.array([[[tone.lightness, tone.a, tone.b]]], np.float32))[0, 0]
-    change = np.abs(recolor(photo, tone, tuple(own))[hair].astype(int) - photo[hair])
-    assert change.mean() < 6
+    change = np.abs(recolor(photo, tone, tone_color(tone))[hair].astype(int) - photo[hair])
+    assert change.mean() < 8
+
+
+# Base and detail
+
+
+def test_the_base_follows_light_and_leaves_strands_to_the_detail():
+    """A step and a slow slope of light are base; strands of a pixel are not; noise of one level is no signal."""
+    rng = np.random.default_rng(3)
+    x = np.where(np.arange(400) < 200, 0.2, 0.7) + np.linspace(0, 0.1, 400)
+    strands = 0.02 * np.resize([-1, 1], 400)
+    gray = (unperceived(np.tile(x + strands, (300, 1))) ** 3).astype(np.float32)
+    encoded = np.where(gray <= 0.0031308, gray * 12.92, 1.055 * gray ** (1 / 2.4) - 0.055)
+    base = find_base(np.repeat(encoded[..., None], 3, 2).astype(np.float32))
+    assert base.size == base.planes.shape[:2] == (300, 400) and base.exact
+    found = base.planes[..., 0] * (x + strands) + base.planes[..., 1]
+    away = abs(np.arange(400) - 200) > 12
+    assert np.abs(found - x)[:, away].mean() < 0.008
+    assert np.abs(found - x)[:, ~away].mean() < 0.06  # a step is no detail
+    assert base.planes[..., 2].min() > 0.8
+    flat = find_base(np.full((50, 50, 3), 20, np.uint8) + rng.integers(0, 2, (50, 50, 1)).astype(np.uint8))
+    assert flat.planes[..., 2].max() < 0.6
+
+
+def test_crushed_blacks_are_not_blown_up():
+    """Level 8 with noise of a level in all channels, made platinum: the noise stays as fine as lightness allows."""
+    rng = np.random.default_rng(4)
+    black = (8 + rng.integers(-1, 2, (200, 200, 1)) + np.zeros(3)).astype(np.uint8)
+    tone = measure_tone(black.astype(np.float32) / 255, np.ones((200, 200), np.float32))
+    before, after = (lightness(rgb).std() for rgb in (black, recolor(black, tone, find_shade("platinum").rgb)))
+    assert after < 3 * before + 0.3
+
+
+def test_a_part_of_the_photo_is_dyed_as_in_the_whole(astronaut):
+    for scale in (1, 3):
+        photo = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        base = find_base(photo)
+        whole = recolor(photo, TONE, (0.7, 0.3, 0.1), base=base)
+        part = recolor(photo[150:400, 90:301], TONE, (0.7, 0.3, 0.1), base=base.part(150, 90))
+        np.testing.assert_array_equal(part, whole[150:400, 90:301])
 
 
 # How it is computed
 
 
-def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform) -> np.ndarray:
-    """`apply_transform` in double precision: encoded values, 0…1, of any shape (…, 3)."""
+def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform, base: Base) -> np.ndarray:
+    """`apply_transform` in double precision: encoded values, 0…1, of shape (H, W, 3), with a base as fine as they are."""
     linear = np.where(np.abs(rgb) <= 0.04045, rgb / 12.92, np.sign(rgb) * ((np.abs(rgb) + 0.055) / 1.055) ** 2.4)
     lab = np.cbrt(linear @ RGB_TO_LMS.T) @ LMS_TO_LAB.T
+    x = perceived(np.clip(lab[..., 0], 0, 1))
+    slope, offset, signal = np.moveaxis(base.planes.astype(float), -1, 0)
+    old = np.clip(slope * x + offset, 0, 1)
     grid = np.linspace(0, 1, dye.curves.shape[1])
-    lightness, usual, given = (np.interp(lab[..., 0], grid, curve)[..., None] for curve in dye.curves)
-    vary = lab[..., 1:] - usual * dye.old
-    keep = KEPT_VARIATION / (1 + np.linalg.norm(vary, axis=-1, keepdims=True) / VARIATION_LIMIT)
-    new = np.concatenate([lightness, given * dye.new + keep * vary], axis=-1)
+    new = np.interp(old, grid, dye.curves[0])
+    slopes = np.diff(dye.curves[0].astype(float)) * (len(grid) - 1)
+    gain = np.clip(slopes[np.minimum((old * (len(grid) - 1)).astype(int), len(grid) - 2)], *DETAIL_GAIN)
+    detail = np.where(gain > 1, 1 + signal * (gain - 1), gain) * (x - old)
+    bottom, top = perceived(np.float64(DARKEST)), perceived(np.float64(LIGHTEST))
+    room = np.maximum(np.where(detail > 0, top - new, new - bottom), LEAST_ROOM)
+    new = np.clip(new + detail / np.sqrt(1 + (detail / room) ** 2), bottom, top)
+    vary = np.stack(
+        [lab[..., i] - np.polyval(dye.usual[i - 1, :0:-1].astype(float), np.clip(x, *dye.usual[:, 0])) for i in (1, 2)],
+        axis=-1,
+    )
+    vary *= dye.keep / (1 + np.linalg.norm(vary, axis=-1, keepdims=True) / VARIATION_LIMIT)
+    given = np.stack([np.interp(new, grid, curve) for curve in dye.curves[1:]], axis=-1)
+    lightness = unperceived(new)[..., None]
+    new = np.concatenate([lightness, given + vary], axis=-1)
     linear, gray = (new @ LAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T, lightness**3
     above = (linear.max(axis=-1, keepdims=True) - gray) / (LINEAR_RANGE[1] - gray)
     below = (gray - linear.min(axis=-1, keepdims=True)) / (gray - LINEAR_RANGE[0])
@@ -260,26 +367,37 @@ def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform) -> np.ndarray:
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
+def smooth_base(size: tuple[int, int], seed: int) -> Base:
+    """A base that no photo has: any slope and offset, any share of signal."""
+    return Base(np.random.default_rng(seed).random((*size, 3)).astype(np.float32) * (0.8, 0.5, 1), size)
+
+
 @every_shade
 def test_every_color_is_dyed_by_the_formulas_at_every_depth(heads, shade):
     rng = np.random.default_rng(4)
+    base = smooth_base((200, 200), 9)
+    base = Base(base.planes.astype(np.float32), base.size)
     for head in ("black", "blond", "dyed"):
         dye = make_transform(heads[head][2], shade.rgb)
-        for dtype, tolerance in ((np.uint8, 0.53), (np.uint16, 1.0), (np.float32, 1e-5)):
+        for dtype, tolerance in ((np.uint8, 0.6), (np.uint16, 4.0), (np.float32, 6e-5)):
             full = 1.0 if dtype is np.float32 else np.iinfo(dtype).max
             rgb = rng.random((200, 200, 3)) * full
             rgb[:20] *= 0.05  # the dark ones are the hardest
             rgb[0, 0] = 0
             rgb = rgb.astype(dtype)
-            expected = dye_by_the_formulas(rgb.astype(float) / full, dye) * full
-            np.testing.assert_allclose(apply_transform(rgb, dye).astype(float), expected, rtol=0, atol=tolerance)
+            expected = dye_by_the_formulas(rgb.astype(float) / full, dye, base) * full
+            found = apply_transform(rgb, dye, base).astype(float)
+            off = np.abs(found - expected)
+            # The gain of the detail is a step function: next to a step, single precision may take the other side.
+            assert np.quantile(off, 0.999) <= tolerance and off.max() <= 20 * tolerance, (head, dtype, off.max())
 
 
 def test_what_floats_hold_beyond_the_range_is_dyed_by_the_formulas_too():
     rgb = np.random.default_rng(6).choice([-1, 1], (50, 50, 3)) * np.geomspace(1e-3, 30, 7500).reshape(50, 50, 3)
-    dye = make_transform(TONE, (0.7, 0.3, 0.1))
-    expected = dye_by_the_formulas(rgb.astype(np.float32).astype(float), dye)
-    np.testing.assert_allclose(apply_transform(rgb.astype(np.float32), dye), expected, rtol=0, atol=2e-4)
+    dye, base = make_transform(TONE, (0.7, 0.3, 0.1)), find_base(rgb.astype(np.float32))
+    expected = dye_by_the_formulas(rgb.astype(np.float32).astype(float), dye, base)
+    found = apply_transform(rgb.astype(np.float32), dye, base)
+    assert np.quantile(np.abs(found - expected), 0.99) < 2e-4 and np.abs(found - expected).max() < 5e-3
 
 
 def test_roots_without_division_are_as_exact_as_single_precision():
@@ -309,7 +427,9 @@ def test_a_dye_that_makes_no_sense_reads_no_foreign_memory():
     wild = np.array([[np.nan, np.inf], [-np.inf, 1e30], [np.nan, -1e30]], np.float32)
     rgb = np.random.default_rng(5).integers(0, 256, (64, 64, 4)).astype(np.uint8)
     for dtype in (np.uint8, np.uint16, np.float32):
-        dyed = apply_transform(rgb.astype(dtype), ToneTransform(wild, (np.inf, np.nan), (-1e30, 1e30)))
+        usual = np.full((2, 5), np.nan, np.float32)
+        base = Base(np.full((3, 3, 3), np.inf, np.float32), (64, 64))
+        dyed = apply_transform(rgb.astype(dtype), ToneTransform(wild, usual, np.inf), base)
         assert np.isfinite(dyed).all()
 
 
@@ -324,18 +444,22 @@ def test_alpha_stays_whatever_it_is(dtype):
 
 
 def test_every_depth_gives_the_same(astronaut):
-    deep = recolor(astronaut.astype(np.uint16) * 257, TONE, (0.7, 0.3, 0.1)) / 65535
-    exact = recolor(astronaut.astype(np.float32) / 255, TONE, (0.7, 0.3, 0.1))
+    base = find_base(astronaut)
+    deep = recolor(astronaut.astype(np.uint16) * 257, TONE, (0.7, 0.3, 0.1), base=base) / 65535
+    exact = recolor(astronaut.astype(np.float32) / 255, TONE, (0.7, 0.3, 0.1), base=base)
     assert deep.dtype != np.uint16 and exact.dtype == np.float32
-    np.testing.assert_allclose(deep, exact, atol=0.6 / 65535 + 1e-5)
+    # The gain of the detail is a step function, and whoever is next to a step may be on its other side.
+    assert np.quantile(np.abs(deep - exact), 0.9999) < 0.6 / 65535 + 4e-5 and np.abs(deep - exact).max() < 1e-3
+    np.testing.assert_allclose(recolor(astronaut, TONE, (0.7, 0.3, 0.1)) / 255, exact, atol=0.6 / 255)
 
 
 def test_floats_beyond_the_range_are_taken_as_its_ends_and_leave_the_rest_alone():
     rgb = np.array([[(-0.5, -0.5, -0.5), (3, 3, 3), (np.nan, 0.5, 0.5), (0.4, 0.3, 0.2)]], np.float32)
-    dyed = recolor(rgb, TONE, (0.7, 0.3, 0.1))
+    base = find_base(rgb)
+    dyed = recolor(rgb, TONE, (0.7, 0.3, 0.1), base=base)
     finite = dyed[0, [0, 1, 3]]
     assert np.isfinite(finite).all() and finite.min() >= 0 and finite.max() <= 1
-    np.testing.assert_array_equal(dyed[:, 3:], recolor(rgb[:, 3:], TONE, (0.7, 0.3, 0.1)))
+    np.testing.assert_array_equal(dyed[:, 3:], recolor(rgb[:, 3:], TONE, (0.7, 0.3, 0.1), base=base.part(0, 3)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

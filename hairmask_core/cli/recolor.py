@@ -65,7 +65,7 @@ def add_parser(commands) -> None:
         "Recolor the hair in photos.",
         """
         hairmask recolor portrait.jpg --shade copper -o copper.png
-        hairmask recolor portrait.jpg --shade '#7a3422' --strength 0.7 -o auburn.jpg
+        hairmask recolor portrait.jpg --shade '#723a2a' --strength 0.7 -o auburn.jpg
         hairmask recolor portrait.jpg --shade blue -o blue.png --layer-out layer.png --mask-out mask.png
         hairmask recolor portrait.jpg --shade-from friend.jpg -o like-hers.png
         hairmask recolor portrait.jpg --shade dark-brown --shade-tips golden-blond -o ombre.png

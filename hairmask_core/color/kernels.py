@@ -9,11 +9,12 @@ benchmarks/kernel_constants.py derives the constants of the roots and measures t
 import numba
 import numpy as np
 
-from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
-from .gamut import LINEAR_RANGE
+from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, TOE, perceived
+from .gamut import DARKEST, LIGHTEST, LINEAR_RANGE
 
-KEPT_VARIATION = 0.3  # share of the hair's own color variation that stays
-VARIATION_LIMIT = 0.04  # OKLab chroma at which that variation is compressed to half
+VARIATION_LIMIT = 0.08  # OKLab chroma at which the hair's own color variation is compressed to half
+DETAIL_GAIN = (0.7, 1.6)  # of single strands: less flattens hair that is darkened, more makes it wiry
+LEAST_ROOM = 1e-3  # of lightness to black and white, lest it be divided by 0
 BLOCK = 1024  # pixels that go through the formulas together: few enough for a core's first cache
 TINY = 1e-12  # of linear light; roots are not sought of less
 f4 = np.float32  # the only type in the inner loops
@@ -39,6 +40,8 @@ def compiled(function):
 LMS, LAB = tuple(map(f4, RGB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_LAB.ravel()))
 LAB_LMS, LMS_RGB = tuple(map(f4, LAB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_RGB.ravel()))
 LOW, HIGH = map(f4, LINEAR_RANGE)  # of linear light
+BOTTOM, TOP = (f4(perceived(np.float64(end))) for end in (DARKEST, LIGHTEST))  # of perceived lightness
+TOE_1, TOE_2, TOE_3 = map(f4, TOE)
 
 
 @compiled
@@ -83,31 +86,76 @@ def linear_from_encoded(x):
 
 
 @compiled
-def transform_block(red, green, blue, curves, colors):
+def find_base_row(planes, exact, row, columns, line, slope, offset, signal):
+    """The three planes at one row of pixels, by bilinear interpolation.
+
+    planes: (h, w, 3). exact: they are as fine as the pixels. row, columns (n,): places in them, float32. line: (3, w), to work in. The rest: (n,), results.
+    """
+    last = planes.shape[1] - 1
+    if exact:
+        for x in range(columns.size):
+            here = planes[np.int32(row), np.int32(columns[0]) + x]
+            slope[x], offset[x], signal[x] = here[0], here[1], here[2]
+        return
+    i = min(np.int32(row), np.int32(planes.shape[0] - 1))
+    j = min(i + 1, planes.shape[0] - 1)
+    part = row - f4(i)
+    for x in range(planes.shape[1]):
+        for k in range(3):
+            line[k, x] = planes[i, x, k] + part * (planes[j, x, k] - planes[i, x, k])
+    for x in range(columns.size):
+        left = min(np.int32(columns[x]), np.int32(last))
+        right = min(left + 1, last)
+        part = columns[x] - f4(left)
+        slope[x] = line[0, left] + part * (line[0, right] - line[0, left])
+        offset[x] = line[1, left] + part * (line[1, right] - line[1, left])
+        signal[x] = line[2, left] + part * (line[2, right] - line[2, left])
+
+
+@compiled
+def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep_most):
     """Transform colors in place. red, green, blue: (n,) float32, linear light, within LINEAR_RANGE after."""
     count, last = red.size, curves.shape[1] - 1
-    lightness, a, b = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
-    usual, given = np.empty(count, np.float32), np.empty(count, np.float32)
+    lightness, base, gain = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    a, b = np.empty(count, np.float32), np.empty(count, np.float32)
     for i in range(count):
         r, g, bl = red[i], green[i], blue[i]
         long = cube_root(LMS[0] * r + LMS[1] * g + LMS[2] * bl)
         medium = cube_root(LMS[3] * r + LMS[4] * g + LMS[5] * bl)
         short = cube_root(LMS[6] * r + LMS[7] * g + LMS[8] * bl)
-        lightness[i] = LAB[0] * long + LAB[1] * medium + LAB[2] * short
-        a[i] = LAB[3] * long + LAB[4] * medium + LAB[5] * short
-        b[i] = LAB[6] * long + LAB[7] * medium + LAB[8] * short
+        l = between(LAB[0] * long + LAB[1] * medium + LAB[2] * short, f4(0), f4(1))
+        shifted = TOE_3 * l - TOE_1
+        x = f4(0.5) * (shifted + np.sqrt(shifted * shifted + f4(4) * TOE_2 * TOE_3 * l))
+        lightness[i] = x
+        base[i] = between(slope[i] * x + offset[i], f4(0), f4(1))
+        x = between(x, usual[0, 0], usual[1, 0])
+        vary_a = LAB[3] * long + LAB[4] * medium + LAB[5] * short
+        vary_a -= usual[0, 1] + x * (usual[0, 2] + x * (usual[0, 3] + x * usual[0, 4]))
+        vary_b = LAB[6] * long + LAB[7] * medium + LAB[8] * short
+        vary_b -= usual[1, 1] + x * (usual[1, 2] + x * (usual[1, 3] + x * usual[1, 4]))
+        keep = keep_most / (f4(1) + np.sqrt(vary_a * vary_a + vary_b * vary_b) * f4(1 / VARIATION_LIMIT))
+        a[i], b[i] = keep * vary_a, keep * vary_b
     for i in range(count):
-        place = between(lightness[i], f4(0), f4(1)) * f4(last)
+        place = base[i] * f4(last)
+        j = min(np.int32(place), np.int32(last - 1))
+        lightness[i] -= base[i]
+        gain[i] = curves[0, j + 1] - curves[0, j]
+        base[i] = curves[0, j] + (place - f4(j)) * gain[i]
+    for i in range(count):
+        more = between(f4(last) * gain[i], f4(DETAIL_GAIN[0]), f4(DETAIL_GAIN[1])) - f4(1)
+        detail = (f4(1) + more * (signal[i] if more > f4(0) else f4(1))) * lightness[i]
+        room = max(TOP - base[i] if detail > f4(0) else base[i] - BOTTOM, f4(LEAST_ROOM))
+        lightness[i] = between(base[i] + detail * room / np.sqrt(room * room + detail * detail), BOTTOM, TOP)
+    for i in range(count):
+        place = lightness[i] * f4(last)
         j = min(np.int32(place), np.int32(last - 1))
         part = place - f4(j)
-        lightness[i] = curves[0, j] + part * (curves[0, j + 1] - curves[0, j])
-        usual[i] = curves[1, j] + part * (curves[1, j + 1] - curves[1, j])
-        given[i] = curves[2, j] + part * (curves[2, j + 1] - curves[2, j])
+        a[i] += curves[1, j] + part * (curves[1, j + 1] - curves[1, j])
+        b[i] += curves[2, j] + part * (curves[2, j + 1] - curves[2, j])
     for i in range(count):
-        l = lightness[i]
-        vary_a, vary_b = a[i] - usual[i] * colors[0], b[i] - usual[i] * colors[1]
-        keep = f4(KEPT_VARIATION) / (f4(1) + np.sqrt(vary_a * vary_a + vary_b * vary_b) * f4(1 / VARIATION_LIMIT))
-        new_a, new_b = given[i] * colors[2] + keep * vary_a, given[i] * colors[3] + keep * vary_b
+        x = lightness[i]
+        l = x * (x + TOE_1) / (TOE_3 * (x + TOE_2))
+        new_a, new_b = a[i], b[i]
         long = LAB_LMS[0] * l + LAB_LMS[1] * new_a + LAB_LMS[2] * new_b
         medium = LAB_LMS[3] * l + LAB_LMS[4] * new_a + LAB_LMS[5] * new_b
         short = LAB_LMS[6] * l + LAB_LMS[7] * new_a + LAB_LMS[8] * new_b
@@ -137,50 +185,65 @@ def encode_channel(channel):
 
 
 @compiled
-def transform_levels(pixels, out, linear, levels, curves, colors):
-    """RGBA in whole numbers (n, 4). linear: of each level; levels: of linear light, evenly spaced, or none: computed."""
+def transform_levels(pixels, out, linear, levels, planes, exact, rows, columns, curves, usual, keep):
+    """RGBA in whole numbers (H, W, 4). linear: of each level; levels: of linear light, evenly spaced, or none: computed.
+
+    planes: of the `Base`; rows (H,), columns (W,): places of the pixels in them.
+    """
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    line = np.empty((3, planes.shape[1]), np.float32)
     scale = f4(len(levels) - 1 if len(levels) else len(linear) - 1)
-    for start in range(0, len(pixels), BLOCK):
-        old, new = pixels[start : start + BLOCK], out[start : start + BLOCK]
-        r, g, b = red[: len(old)], green[: len(old)], blue[: len(old)]
-        for i in range(len(old)):
-            r[i], g[i], b[i] = linear[old[i, 0]], linear[old[i, 1]], linear[old[i, 2]]
-        transform_block(r, g, b, curves, colors)
-        if len(levels):
-            for i in range(len(old)):
-                new[i, 0] = levels[np.uint32(np.int32(scale * r[i] + f4(0.5)))]
-                new[i, 1] = levels[np.uint32(np.int32(scale * g[i] + f4(0.5)))]
-                new[i, 2] = levels[np.uint32(np.int32(scale * b[i] + f4(0.5)))]
-                new[i, 3] = old[i, 3]
-        else:
-            encode_channel(r)
-            encode_channel(g)
-            encode_channel(b)
-            for i in range(len(old)):
-                new[i, 0] = np.int32(scale * r[i] + f4(0.5))
-                new[i, 1] = np.int32(scale * g[i] + f4(0.5))
-                new[i, 2] = np.int32(scale * b[i] + f4(0.5))
-                new[i, 3] = old[i, 3]
+    for y in range(pixels.shape[0]):
+        for start in range(0, pixels.shape[1], BLOCK):
+            old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
+            count = len(old)
+            r, g, b = red[:count], green[:count], blue[:count]
+            s, o, n = slope[:count], offset[:count], signal[:count]
+            find_base_row(planes, exact, rows[y], columns[start : start + BLOCK], line, s, o, n)
+            for i in range(count):
+                r[i], g[i], b[i] = linear[old[i, 0]], linear[old[i, 1]], linear[old[i, 2]]
+            transform_block(r, g, b, s, o, n, curves, usual, keep)
+            if len(levels):
+                for i in range(count):
+                    new[i, 0] = levels[np.uint32(np.int32(scale * r[i] + f4(0.5)))]
+                    new[i, 1] = levels[np.uint32(np.int32(scale * g[i] + f4(0.5)))]
+                    new[i, 2] = levels[np.uint32(np.int32(scale * b[i] + f4(0.5)))]
+                    new[i, 3] = old[i, 3]
+            else:
+                encode_channel(r)
+                encode_channel(g)
+                encode_channel(b)
+                for i in range(count):
+                    new[i, 0] = np.int32(scale * r[i] + f4(0.5))
+                    new[i, 1] = np.int32(scale * g[i] + f4(0.5))
+                    new[i, 2] = np.int32(scale * b[i] + f4(0.5))
+                    new[i, 3] = old[i, 3]
 
 
 @compiled
-def transform_floats(pixels, out, curves, colors):
-    """RGBA in float32 (n, 4)."""
+def transform_floats(pixels, out, planes, exact, rows, columns, curves, usual, keep):
+    """RGBA in float32 (H, W, 4); see `transform_levels`."""
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    for start in range(0, len(pixels), BLOCK):
-        old, new = pixels[start : start + BLOCK], out[start : start + BLOCK]
-        r, g, b = red[: len(old)], green[: len(old)], blue[: len(old)]
-        for i in range(len(old)):
-            r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
-        for channel in (r, g, b):
-            for i in range(len(old)):
-                channel[i] = linear_from_encoded(channel[i])
-        transform_block(r, g, b, curves, colors)
-        for channel in (r, g, b):
-            encode_channel(channel)
-        for i in range(len(old)):
-            new[i, 0], new[i, 1], new[i, 2], new[i, 3] = r[i], g[i], b[i], old[i, 3]
+    slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    line = np.empty((3, planes.shape[1]), np.float32)
+    for y in range(pixels.shape[0]):
+        for start in range(0, pixels.shape[1], BLOCK):
+            old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
+            count = len(old)
+            r, g, b = red[:count], green[:count], blue[:count]
+            s, o, n = slope[:count], offset[:count], signal[:count]
+            find_base_row(planes, exact, rows[y], columns[start : start + BLOCK], line, s, o, n)
+            for i in range(count):
+                r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
+            for channel in (r, g, b):
+                for i in range(count):
+                    channel[i] = linear_from_encoded(channel[i])
+            transform_block(r, g, b, s, o, n, curves, usual, keep)
+            for channel in (r, g, b):
+                encode_channel(channel)
+            for i in range(count):
+                new[i, 0], new[i, 1], new[i, 2], new[i, 3] = r[i], g[i], b[i], old[i, 3]
 
 
 @compiled

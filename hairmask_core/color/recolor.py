@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..photo.base import Base, find_base
 from ..photo.pixels import bounded, check_map, check_rgb, from_float, to_float
 from ..photo.strips import row_strips, work_in_strips
 from .tone_curve import Tone, make_transform
@@ -18,6 +19,7 @@ def recolor(
     shade: tuple[float, float, float],
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
+    base: Base | None = None,
 ) -> np.ndarray:
     """Every pixel recolored as if it were hair of the measured tone dyed in the shade.
 
@@ -25,12 +27,13 @@ def recolor(
     tone: of the photo's hair. shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade;
     between them (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of
     range. report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
+    base: of the photo, where it is known already.
     Returns the same shape and dtype; unless strength is 0, NaN counts as 0.
     Raises ValueError for a strength or a shade outside 0…1, and for arrays that are none of that, or empty.
 
     Method: in OKLab (Ottosson 2020), see `make_transform` and `apply_transform`.
     """
-    return recolor_along(pixels, tone, [shade], None, strength, report)
+    return recolor_along(pixels, tone, [shade], None, strength, report, base)
 
 
 def recolor_along(
@@ -40,10 +43,11 @@ def recolor_along(
     position: np.ndarray | None,
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
+    base: Base | None = None,
 ) -> np.ndarray:
     """As `recolor`, with a shade that changes over the photo; see `recolor_strips`."""
     out = np.empty_like(pixels)
-    for rows, strip in recolor_strips(pixels, tone, shades, position, strength):
+    for rows, strip in recolor_strips(pixels, tone, shades, position, strength, base):
         out[rows] = strip
         report(rows.stop / len(pixels))
     return out
@@ -55,6 +59,7 @@ def recolor_strips(
     shades: list[tuple[float, float, float]],
     position: np.ndarray | None = None,
     strength: float = 1.0,
+    base: Base | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """As `recolor`, with a shade that changes over the photo, strip by strip from top to bottom: (rows, their pixels).
 
@@ -73,23 +78,27 @@ def recolor_strips(
         yield from ((rows, pixels[rows]) for rows in row_strips(height, width))
         return
     transforms = [make_transform(tone, shade) for shade in shades]
+    whole = base or find_base(pixels)
 
     def paint(rows: slice) -> np.ndarray:
+        here = whole.part(rows.start)
         if position is None:
-            return apply_transform(pixels[rows], transforms[0], strength)
-        return _mix(pixels[rows], position[rows], transforms, strength)
+            return apply_transform(pixels[rows], transforms[0], here, strength)
+        return _mix(pixels[rows], position[rows], transforms, here, strength)
 
     yield from work_in_strips(paint, height, width)
 
 
-def _mix(pixels: np.ndarray, position: np.ndarray, transforms: list[ToneTransform], strength: float) -> np.ndarray:
+def _mix(
+    pixels: np.ndarray, position: np.ndarray, transforms: list[ToneTransform], base: Base, strength: float
+) -> np.ndarray:
     """Transform each pixel by the two transforms nearest to its position, and mix the results."""
     place = bounded(position) * np.float32(len(transforms) - 1)
     result = np.zeros(pixels.shape, np.float32)
     for i, transform in enumerate(transforms):
         weight = 1 - np.abs(place - np.float32(i))
         if weight.max() > 0:
-            result += np.maximum(weight, 0)[..., None] * to_float(apply_transform(pixels, transform, strength))
+            result += np.maximum(weight, 0)[..., None] * to_float(apply_transform(pixels, transform, base, strength))
     mixed = from_float(result, pixels.dtype)
     mixed[..., 3:] = pixels[..., 3:]
     return mixed

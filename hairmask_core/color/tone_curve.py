@@ -2,103 +2,177 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import functools
+import json
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 
-from ..photo.oklab import rgb_to_oklab
+from ..photo.oklab import perceived, rgb_to_oklab, unperceived
 from .gamut import DARKEST, LIGHTEST
 from .transform import ToneTransform, gamut_shares
 
-CURVE_SIZE = 1024  # entries of every curve, over OKLab lightness 0…1
+CURVE_SIZE = 1024  # entries of every curve, over perceived lightness 0…1
+LIT = 0.7  # as in hair/tone.py: the quantile of lightness at which hair shows its color
 
-# Lightness, see `lightness_curve`. Slopes are those of perceived lightness (`perceived`).
-SLOPES = (0.4, 1.4)  # less flattens hair that is darkened, more blows up the noise of hair that is lifted
-BEND = 1.25  # ratio of the slopes below and above the median, at most
-ROOM_SHARE = 0.9  # share of the room towards black and white that the straight pieces may fill
+# Lightness, see `lightness_curve`.
+NATURAL = 0.85  # how far the hair's quantiles go to those of real hair so light: the rest is what is its own
+STEEPEST = 5.0  # slope of the curve: crushed blacks, in which there is little but noise, are not spread further
+SMOOTHING = 0.015  # of lightness, over which slopes are averaged, so that the curve has no corners (standard deviation)
+CLOSEST = 0.004  # lightness between two quantiles at least
+
+# Color, see `color_curves`.
+NATURAL_HUE, HUE_REACH, HUE_FADE = (
+    62.0,
+    40.0,
+    30.0,
+)  # degrees: hair's own hues, and how far off they turn fully, and yet
+SPREAD_SHARE = 1.0  # of real hair's variation of color that recolored hair is given, if it has any
+SPREAD_GAIN = (0.3, 1.5)  # of its own variation
 
 
 class Tone(Protocol):
-    """What has to be known of the hair, in OKLab: its median lightness 0…1, a and b, and its dark and bright end."""
+    """What has to be known of the hair; see `hair.tone.HairTone`."""
 
     @property
-    def lightness(self) -> float: ...
+    def quantiles(self) -> tuple[float, ...]: ...
     @property
-    def a(self) -> float: ...
+    def spread(self) -> float: ...
     @property
-    def b(self) -> float: ...
+    def lit(self) -> tuple[float, float, float]: ...
     @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
+    def trend(self) -> tuple[tuple[float, float, float], ...]: ...
+
+
+class RealHair(NamedTuple):
+    """What real hair is like; benchmarks/hair_tones.py measures it.
+
+    quantiles: (q,), of its lightness. medians: (n,), lightness of hair. offsets: (n, q), of the quantiles of hair so
+    light from its median. spread: (n,), of its color. chroma: (m,), share of the chroma of its middle that hair has at
+    lightnesses evenly spaced, those of m equal parts. hue_turn: degrees towards yellow over all of lightness.
+    """
+
+    quantiles: np.ndarray
+    medians: np.ndarray
+    offsets: np.ndarray
+    spread: np.ndarray
+    chroma: np.ndarray
+    hue_turn: float
+
+
+@functools.cache
+def real_hair() -> RealHair:
+    """The table in `hair_tones.json`."""
+    table = json.loads((Path(__file__).parent / "hair_tones.json").read_text(encoding="utf-8"))
+    medians, offsets, spread = (
+        np.array([depth[name] for depth in table["depths"]]) for name in ("median", "offsets", "spread")
+    )
+    return RealHair(
+        np.array(table["quantiles"]), medians, offsets, spread, np.array(table["chroma"]), table["hue_turn"]
+    )
 
 
 def make_transform(tone: Tone, shade: tuple[float, float, float]) -> ToneTransform:
     """What becomes of hair of that tone in that shade.
 
-    shade: sRGB-encoded, each 0…1. The transform's curves have CURVE_SIZE entries.
+    shade: sRGB-encoded, each 0…1: what the hair then shows where light falls on it but does not gleam. The transform's
+    curves have CURVE_SIZE entries.
     """
-    target = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
-    new = lightness_curve(tone, float(target[0]))
-    usual = chroma_curve(tone.lightness, np.linspace(0, 1, CURVE_SIZE))
-    given = chroma_curve(target[0], new)
-    given *= gamut_shares(np.column_stack([new, given[:, None] * target[1:]]))
-    return ToneTransform(np.vstack([new, usual, given]).astype(np.float32), (tone.a, tone.b), tuple(target[1:]))
+    lightness, a, b = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
+    lit = float(perceived(lightness))
+    median = median_of(lit)
+    curves = lightness_curve(tone, lit, median), *color_curves(lit, a, b)
+    spread = np.interp(median, real_hair().medians, real_hair().spread)
+    keep = np.clip(SPREAD_SHARE * spread / max(tone.spread, 1e-4), *SPREAD_GAIN)
+    return ToneTransform(np.vstack(curves).astype(np.float32), usual_color(tone), float(keep))
 
 
-def lightness_curve(tone: Tone, shade: float) -> np.ndarray:
-    """Monotone curve over OKLab lightness that takes the hair's median to the shade's lightness.
+def usual_color(tone: Tone) -> np.ndarray:
+    """The hair's own color by its lightness, as `ToneTransform` has it: the cubics nearest to its trend."""
+    x, *colors = np.array(tone.trend).T
+    fits = (np.polyfit(x, color, 3) if np.ptp(x) > 0.05 else [0, 0, 0, np.median(color)] for color in colors)
+    return np.array([[end, *fit[::-1]] for end, fit in zip((x[0], x[-1]), fits)], np.float32)
 
-    shade: OKLab lightness, 0…1. Returns (CURVE_SIZE,): new lightness at inputs 0…1, within DARKEST…LIGHTEST.
 
-    Texture is kept where the curve is straight: so it has two straight pieces, from the hair's dark end over its median
-    to its bright end, and bends only beyond, exponentially towards black and white. Their slope lies between an even
-    shift (1) and the multiplication of reflectance (shade / hair), at their geometric mean, as far as there is room:
-    highlights get no nearer to white, shadows no nearer to black, than ROOM_SHARE allows, and stay apart from the middle.
-    Both slopes may differ by BEND only. All that in perceived lightness, in which dark noise does not count for much.
+def quantiles_at(median: float) -> np.ndarray:
+    """The quantiles of lightness of real hair whose median is that: (q,), before 0 and 1 limit them."""
+    real = real_hair()
+    return median + np.array([np.interp(median, real.medians, offsets) for offsets in real.offsets.T])
+
+
+def median_of(lit: float) -> float:
+    """The median lightness of real hair that is so light where it is lit (`hair.tone.LIT`)."""
+    return float(np.interp(lit, *_lit_medians()))
+
+
+@functools.cache
+def _lit_medians() -> tuple[np.ndarray, np.ndarray]:
+    """How light hair is where it is lit, and its median: both rising."""
+    medians = np.linspace(0, 1, 501)
+    return np.array([lit_of(quantiles_at(median)) for median in medians]), medians
+
+
+def lit_of(quantiles: np.ndarray) -> float:
+    """The quantile LIT out of the others."""
+    return float(np.interp(LIT, real_hair().quantiles, quantiles))
+
+
+def lightness_curve(tone: Tone, lit: float, median: float) -> np.ndarray:
+    """Monotone curve over the lightness of the hair's base.
+
+    lit: lightness of the shade, 0…1. median: of real hair in that shade. All lightness is perceived.
+    Returns (CURVE_SIZE,), new lightness, within that of DARKEST…LIGHTEST.
+
+    Histogram matching (Gonzalez, Woods) to real hair that is as light as the shade: the hair's quantiles go NATURAL of
+    the way to those of real hair, the rest to their own form stretched to the same range. Between them the curve is
+    straight, no steeper than STEEPEST, its corners rounded. It meets the shade where the hair is lit, exactly.
     """
-    low, hair, high, bottom, middle, top = perceived(
-        np.array([tone.low, tone.lightness, tone.high, DARKEST, shade, LIGHTEST])
-    )
-    middle = min(max(middle, bottom + 0.01), top - 0.01)
-    low, high = min(low, hair - 0.01), max(high, hair + 0.01)
-    slope = np.clip((middle / max(hair, 0.01)) ** 0.5, *SLOPES)
-    up = min(slope, ROOM_SHARE * (top - middle) / (high - hair))
-    down = min(slope, ROOM_SHARE * (middle - bottom) / (hair - low))
-    up, down = min(up, BEND * down), min(down, BEND * up)
-    x = perceived(np.linspace(0, 1, CURVE_SIZE))
-    y = middle + np.where(x < hair, down, up) * (x - hair)
-    dark, bright = middle - down * (hair - low) - bottom, top - middle - up * (high - hair)  # room beyond the ends
-    y = np.where(x < low, bottom + dark * np.exp(np.minimum(down * (x - low) / dark, 0)), y)
-    y = np.where(x > high, top - bright * np.exp(np.minimum(up * (high - x) / bright, 0)), y)
-    return unperceived(y)
+    bottom, top = (float(perceived(np.float64(end))) for end in (DARKEST, LIGHTEST))
+    old = _apart(np.array(tone.quantiles), 0.0, 1.0)
+    form, real = old - np.median(old), quantiles_at(median)
+    form *= np.clip((real[-2] - real[1]) / max(form[-2] - form[1], 0.02), 0.5, 2)
+    new = NATURAL * real + (1 - NATURAL) * (median + form)
+    new = _apart(np.clip(new + lit - lit_of(new), bottom, top), bottom, top)
+    slopes = np.diff([bottom, *new, top]) / np.diff([0, *old, 1])
+    middles = (np.arange(CURVE_SIZE - 1) + 0.5) / (CURVE_SIZE - 1)
+    slopes = np.minimum(slopes, STEEPEST)[np.searchsorted(old, middles)]
+    slopes = _smooth(slopes, SMOOTHING)
+    curve = np.append(0, np.cumsum(slopes)) / (CURVE_SIZE - 1)
+    curve -= np.interp(tone.lit[0], np.linspace(0, 1, CURVE_SIZE), curve)
+    lit = min(max(lit, bottom + CLOSEST), top - CLOSEST)
+    below, above = min(1, (lit - bottom) / max(-curve[0], 1e-6)), min(1, (top - lit) / max(curve[-1], 1e-6))
+    return lit + np.where(curve < 0, below, above) * curve
 
 
-# Perceived lightness: Ottosson 2021, "Okhsv and Okhsl: two new color spaces for color picking", its "toe".
-TOE = (0.206, 0.03, 1.206 / 1.03)
+def _apart(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Rising values within low … high, moved apart where they are closer than CLOSEST, to each other or to an end."""
+    steps = CLOSEST * np.arange(1, len(values) + 1)
+    up = np.maximum.accumulate(np.maximum(values - steps, low)) + steps
+    return np.minimum.accumulate(np.minimum(up + steps[::-1], high)[::-1])[::-1] - steps[::-1]
 
 
-def perceived(lightness: np.ndarray) -> np.ndarray:
-    """OKLab lightness 0…1 -> one that runs like CIE L* / 100, which is darker near black."""
-    k1, k2, k3 = TOE
-    shifted = k3 * lightness - k1
-    return 0.5 * (shifted + np.sqrt(shifted**2 + 4 * k2 * k3 * lightness))
+def _smooth(values: np.ndarray, deviation: float) -> np.ndarray:
+    """Averaged by a Gaussian whose standard deviation is that share of the curve."""
+    row = np.ascontiguousarray(values[None])
+    return cv2.GaussianBlur(row, (0, 0), deviation * CURVE_SIZE, borderType=cv2.BORDER_REPLICATE)[0]
 
 
-def unperceived(lightness: np.ndarray) -> np.ndarray:
-    """The inverse of `perceived`."""
-    k1, k2, k3 = TOE
-    return lightness * (lightness + k1) / (k3 * (lightness + k2))
+def color_curves(lit: float, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+    """OKLab a and b of hair in the shade at each lightness: (CURVE_SIZE,) twice, over perceived lightness 0…1.
 
-
-def chroma_curve(own: float, lightness: np.ndarray) -> np.ndarray:
-    """How colorful hair of one color is at other lightnesses than its own.
-
-    own, lightness (n,): OKLab lightness, 0…1. Returns (n,), the share, 0…1, of the color's a and b: 1 at its own
-    lightness, fading to 0 at black and at white, slowly at first, so that most of the hair is as colorful as its middle,
-    and specular highlights are white.
+    lit, a, b: of the shade: its lightness is perceived. As in real hair, of which the shares come: most colorful in the
+    middle of lightness, less in shadows, hardly in gleams; hues of hair are redder in shadows and yellower in lights. What
+    the gamut cannot show is drawn to the gray of the same lightness.
     """
-    own = min(max(float(own), 1e-3), 1 - 1e-3)
-    darker = np.sqrt(np.clip(lightness / own, 0, 1))
-    lighter = 1 - np.clip((lightness - own) / (1 - own), 0, 1) ** 2
-    return darker * lighter
+    real, grid = real_hair(), np.linspace(0, 1, CURVE_SIZE)
+    parts = (np.arange(len(real.chroma)) + 0.5) / len(real.chroma)
+    at, of = [0, *parts, 1], [0, *real.chroma, 0]
+    share = np.interp(grid, at, of) / max(np.interp(lit, at, of), 0.1)
+    away = abs(np.degrees(np.arctan2(b, a)) - NATURAL_HUE)
+    turn = np.radians(real.hue_turn * np.clip(1 - (away - HUE_REACH) / HUE_FADE, 0, 1) * (grid - lit))
+    new_a = share * (np.cos(turn) * a - np.sin(turn) * b)
+    new_b = share * (np.sin(turn) * a + np.cos(turn) * b)
+    shown = gamut_shares(np.column_stack([unperceived(grid), new_a, new_b]))
+    return shown * new_a, shown * new_b

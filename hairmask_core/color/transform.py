@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..photo.base import Base, find_base
 from ..photo.oklab import linear_levels, srgb_to_linear
 
 STORED_TYPES = (np.uint8, np.uint16, np.float32)  # of pixels
@@ -17,45 +18,55 @@ FARTHEST = 1e6  # what float pixels hold beyond that is drawn as that, lest the 
 class ToneTransform(NamedTuple):
     """What becomes of hair of each lightness.
 
-    curves: (3, n) float32 over OKLab lightness 0…1 of the hair: new lightness; the share of `old` that hair so light
-    usually has; the share of `new` that it gets. old, new: OKLab a and b of the hair and of the shade.
+    curves: (3, n) float32 over perceived lightness 0…1: of the hair's base, new lightness of the base; of the new
+    lightness, OKLab a and b that hair so light gets. usual: (2, 5) float32, a and b that the hair has by its own lightness, a
+    row each of the coefficients 1, x, x², x³ of it; before them, the lightness from which, and to which, that holds.
+    keep: share of what the hair's color differs from the usual that stays.
     """
 
     curves: np.ndarray
-    old: tuple[float, float]
-    new: tuple[float, float]
+    usual: np.ndarray
+    keep: float
 
 
-def apply_transform(pixels: np.ndarray, transform: ToneTransform, strength: float = 1.0) -> np.ndarray:
+def apply_transform(
+    pixels: np.ndarray, transform: ToneTransform, base: Base | None = None, strength: float = 1.0
+) -> np.ndarray:
     """Colors of hair -> colors of that hair dyed.
 
     pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8, uint16 or float32, sRGB-encoded; alpha stays as it is.
+    base: of these pixels; None: it is found in them, as if they were a whole photo.
     strength: 0…1; (1-strength)·rgb + strength·dyed on encoded values. Returns the same shape and dtype; at strength 1
     within levels 1 to 254 of 255 in every channel. NaN counts as 0.
 
-    Method: in OKLab (Ottosson 2020). Lightness, a and b go through the curves. A share of what the hair's color differs
-    from the usual at its lightness is kept, large differences less, so that strands stay apart. Where that leaves
-    the gamut, the color moves towards the gray of the same OKLab lightness, in linear light, until it is inside again.
+    Method: in OKLab (Ottosson 2020), lightness as perceived. It is base + detail (see `find_base`): the base goes through
+    the curve, the detail is multiplied by its slope, within DETAIL_GAIN and by no more than 1 where it is noise, and held within what room there is to black and
+    white. a and b become those of hair so light; of what they differ from the usual a share is kept, large differences
+    less, so that strands stay apart. Where that leaves the gamut, the color moves towards the gray of the same OKLab
+    lightness, in linear light, until it is inside again.
     """
     from . import kernels  # not above: Numba takes half a second, which `warm_up` spends while something else goes on
 
     if pixels.shape[2] == 3:
         return cv2.cvtColor(
-            apply_transform(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), transform, strength), cv2.COLOR_RGBA2RGB
+            apply_transform(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), transform, base, strength), cv2.COLOR_RGBA2RGB
         )
-    flat = np.ascontiguousarray(pixels).reshape(-1, 4)
-    old, out = drawable(flat), np.empty_like(flat)
-    how = transform.curves, np.array([*transform.old, *transform.new], np.float32)
+    old = drawable(np.ascontiguousarray(pixels))
+    if base is None:
+        base = find_base(old)
+    out = np.empty_like(old)
+    where = base.planes, base.exact, *(base.places(axis, old.shape[axis]) for axis in (0, 1))
+    how = transform.curves, transform.usual, np.float32(transform.keep)
     if old.dtype == np.float32:
-        kernels.transform_floats(old, out, *how)
+        kernels.transform_floats(old, out, *where, *how)
     else:
         levels = byte_levels() if old.dtype == np.uint8 else np.empty(0, np.uint16)
-        kernels.transform_levels(old, out, linear_levels(old.dtype), levels, *how)
+        kernels.transform_levels(old, out, linear_levels(old.dtype), levels, *where, *how)
     if strength < 1:
         out = cv2.addWeighted(old, 1 - strength, out, strength, 0)
     if old.dtype == np.float32:  # neither rounding nor NaN may change alpha
-        out[:, 3] = flat[:, 3]
-    return out.reshape(pixels.shape)
+        out[..., 3] = pixels[..., 3]
+    return out
 
 
 def drawable(pixels: np.ndarray) -> np.ndarray:
@@ -84,7 +95,7 @@ def gamut_shares(lab: np.ndarray) -> np.ndarray:
 
 def warm_up(types: tuple[type, ...] = STORED_TYPES[:1]) -> None:
     """Load what `apply_transform` needs for pixels of those types: half a second; if it was never compiled, seconds each."""
-    transform = ToneTransform(np.zeros((3, 2), np.float32), (0.0, 0.0), (0.0, 0.0))
+    transform = ToneTransform(np.zeros((3, 2), np.float32), np.zeros((2, 5), np.float32), 0.0)
     for one in types:
         apply_transform(np.zeros((1, 1, 4), one), transform)
     gamut_shares(np.zeros((1, 3)))

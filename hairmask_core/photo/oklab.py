@@ -72,3 +72,20 @@ def srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
     size = np.abs(rgb)
     curved = cv2.pow((size + np.float32(0.055)) / np.float32(1.055), 2.4).reshape(size.shape)
     return np.copysign(np.where(size <= 0.04045, size / np.float32(12.92), curved), rgb)
+
+
+# Perceived lightness: Ottosson 2021, "Okhsv and Okhsl: two new color spaces for color picking", its "toe".
+TOE = (0.206, 0.03, 1.206 / 1.03)
+
+
+def perceived(lightness: np.ndarray) -> np.ndarray:
+    """OKLab lightness 0…1 -> one that runs like CIE L* / 100, which is darker near black."""
+    k1, k2, k3 = TOE
+    shifted = k3 * lightness - k1
+    return 0.5 * (shifted + np.sqrt(shifted**2 + 4 * k2 * k3 * lightness))
+
+
+def unperceived(lightness: np.ndarray) -> np.ndarray:
+    """The inverse of `perceived`."""
+    k1, k2, k3 = TOE
+    return lightness * (lightness + k1) / (k3 * (lightness + k2))
