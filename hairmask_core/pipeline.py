@@ -61,7 +61,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
     -------
     Hair
         `matte`, (H, W) float32: how much of each pixel is hair, 0 to 1. `tone`: its color. `share`: of the photo;
-        `found`: whether that is any worth mentioning. `notices`: sentences for the user, where a device failed.
+        `found`: whether that is any worth mentioning. `notices`: sentences for the user, the photo's own and where a
+        device failed.
 
     Raises
     ------
@@ -91,7 +92,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    return Hair(matte, measure_tone(*sample_photo(photo, matte)), float(share), tuple(notices), find_base(photo.rgb))
+    tone = measure_tone(*sample_photo(photo, matte))
+    return Hair(matte, tone, float(share), (*photo.notices, *notices), find_base(photo.rgb))
 
 
 def segment_photo(
@@ -199,8 +201,8 @@ def recolor(
     Returns
     -------
     Photo
-        (1 - p) photo + p recolored, p the hair's matte, on sRGB-encoded values; of the photo's dtype, with its alpha
-        and its color profile.
+        (1 - p) photo + p recolored, p the hair's matte, on sRGB-encoded values whatever the photo's color profile; of
+        the photo's dtype, with its alpha and that profile.
 
     Raises
     ------

@@ -205,8 +205,9 @@ def make_layer(image, source, name, kind, request, pixels, mask_file):
     mode = Gimp.LayerMode.LCH_COLOR if kind == COLOR else Gimp.LayerMode.NORMAL
     width, height = source.get_width(), source.get_height()
     layer = Gimp.Layer.new(image, name, width, height, image_type, source.get_opacity(), mode)
-    # Blend as the mask says, on the values that the user sees: (1-p)*original + p*recolored.
-    layer.set_composite_space(Gimp.LayerColorSpace.RGB_NON_LINEAR)
+    # Blend as the mask says, on the values that the user sees, also where the image's profile is linear:
+    # (1-p)*original + p*recolored.
+    layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
     layer.set_visible(source.get_visible())
     _found, left, top = source.get_offsets()
     layer.set_offsets(left, top)  # before it joins: in a group of locked position it could not move any more

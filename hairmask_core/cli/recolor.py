@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..color.shades import find_shade, named_shades
 from ..color.transform import warm_up
 from ..hair.instances import HairPart, divide_hair
 from ..options import MOST_PEOPLE, People
-from ..photo.files import write_image
+from ..photo.files import write_image, write_photo
 from ..photo.pixels import Photo, from_float, to_float
 from ..pipeline import recolor_layer, shade_of_hair, tell_people_apart
 from .common import add_photos, for_each_photo, look_for_hair, make_parser, share, start_model
@@ -45,10 +46,10 @@ def run(args) -> int:
 def write_part(outputs: dict[str, Path], photo: Photo, part: HairPart, layer: np.ndarray) -> None:
     """Write what was asked for of one part of the hair: the photo with it recolored, its layer, its mask."""
     if "output" in outputs:
-        write_image(outputs["output"], blend(photo.rgb, layer, part.matte), photo.alpha, photo.icc_profile)
+        write_photo(outputs["output"], replace(photo, rgb=blend(photo.rgb, layer, part.matte)))
     if "layer_out" in outputs:
         cover = part.matte if photo.alpha is None else part.matte * to_float(photo.alpha)
-        write_image(outputs["layer_out"], layer, from_float(cover, layer.dtype), photo.icc_profile)
+        write_photo(outputs["layer_out"], replace(photo, rgb=layer, alpha=from_float(cover, layer.dtype)))
     if "mask_out" in outputs:
         write_image(outputs["mask_out"], from_float(part.matte, np.uint8))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PhotoError
-from ..photo.files import read_photo
+from ..photo.files import read_photo, read_stored
 from ..photo.pixels import FULL_SCALE, Photo
 from .metrics import (
     BINS,
@@ -77,7 +77,7 @@ def read_mask(path: Path) -> np.ndarray:
     A file that holds nothing but 0 and 1 is taken for class numbers, 1 being hair: by brightness all of
     it would be background. Raises PhotoError as `read_photo` does.
     """
-    brightness = read_photo(path).rgb[..., 0]
+    brightness = read_stored(path).pixels[..., 0]
     full = FULL_SCALE[brightness.dtype] if brightness.max() > 1 else 1.0
     return brightness >= 0.5 * full
 

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageErr
 
 from ..errors import PhotoError
 from .pixels import FULL_SCALE, Photo, bounded, check_map, check_rgb, from_float, to_float
+from .profiles import is_srgb, is_writable, pixels_to_store, read_profile, to_srgb
 
 READABLE = "JPEG, PNG, TIFF, WebP, BMP or GIF"  # as users are told
 WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # endings of the formats that can be written
@@ -33,8 +35,23 @@ ORIENTATIONS = {
 }
 
 
+class Stored(NamedTuple):
+    """What a file holds, upright.
+
+    pixels: (H, W, 3) uint8, uint16 or float32, the numbers as they are; of gray files three times the same.
+    alpha: (H, W) of that dtype, or None. icc_profile: what they mean, or None. model: "RGB" or "GRAY".
+    notices: sentences for the user.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    icc_profile: bytes | None
+    model: str
+    notices: tuple[str, ...] = ()
+
+
 def read_photo(path: str | os.PathLike) -> Photo:
-    """Decode a photo, upright, at its own bit depth.
+    """Decode a photo, upright, its colors in sRGB.
 
     Parameters
     ----------
@@ -44,8 +61,10 @@ def read_photo(path: str | os.PathLike) -> Photo:
     Returns
     -------
     Photo
-        `rgb` is (H, W, 3): uint8 of 8-bit files, uint16 of 16-bit PNG and TIFF, float32 of floating-point TIFF. Gray
-        and palette images become RGB; CMYK becomes sRGB through the embedded profile where there is one.
+        `rgb` is (H, W, 3): uint8 of 8-bit files, uint16 of 16-bit PNG and TIFF, float32 of floating-point TIFF, and of
+        every file with an RGB profile other than sRGB, whose own pixels are then `stored`. Gray and palette images
+        become RGB; gray and CMYK become sRGB through the embedded profile where there is one. A profile that cannot be
+        used counts as none, and `notices` says so.
 
     Raises
     ------
@@ -54,13 +73,37 @@ def read_photo(path: str | os.PathLike) -> Photo:
 
     References
     ----------
-    Orientation: Exif 2.32, tag 0x0112.
+    Orientation: Exif 2.32, tag 0x0112. Profiles: ICC.1:2022.
 
     Examples
     --------
     >>> photo = read_photo("portrait.jpg")
     >>> photo.rgb.shape, str(photo.rgb.dtype)
     ((512, 512, 3), 'uint8')
+    """
+    pixels, alpha, icc_profile, model, notices = read_stored(path)
+    if not icc_profile:
+        return Photo(pixels, alpha, notices=notices)
+    try:
+        profile = read_profile(icc_profile, model)
+    except ValueError as error:
+        notice = f"The color profile in {path} {error}: its colors are taken for sRGB."
+        return Photo(pixels, alpha, notices=(*notices, notice))
+    if is_srgb(profile):
+        return Photo(pixels, alpha, icc_profile if model == "RGB" else None, notices=notices)
+    rgb = to_srgb(profile, pixels)
+    if model == "GRAY":  # no profile for gray fits what becomes of it
+        return Photo(from_float(rgb, pixels.dtype), alpha, notices=notices)
+    if not is_writable(profile):
+        notice = f"The color profile in {path} can only be read: what is written will be sRGB."
+        return Photo(from_float(rgb, pixels.dtype), alpha, notices=(*notices, notice))
+    return Photo(rgb, None if alpha is None else to_float(alpha), icc_profile, pixels, notices)
+
+
+def read_stored(path: str | os.PathLike) -> Stored:
+    """The numbers of an image file as they are, whatever colors they mean: of masks, for example.
+
+    Raises PhotoError as `read_photo` does.
     """
     path = Path(path)
     try:
@@ -91,20 +134,20 @@ def read_photo(path: str | os.PathLike) -> Photo:
         ) from error
     if _is_deep(picture, data):
         return _decode_deep(path, data, orientation, picture.info.get("icc_profile"))
-    return _from_pillow(ImageOps.exif_transpose(picture))
+    return _from_pillow(path, ImageOps.exif_transpose(picture))
 
 
 def _is_deep(picture: Image.Image, data: bytes) -> bool:
-    """True for files of more than 8 bits a channel, which Pillow would cut down to 8."""
+    """True for files of more than 8 bits a channel, which Pillow would cut down to 8; but for CMYK, which it alone reads."""
     if picture.format == "PNG":
         return data[24] == 16  # IHDR: width, height, then bit depth
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and picture.mode != "CMYK":
         bits = picture.tag_v2.get(258, (8,))
         return max(bits if isinstance(bits, tuple) else (bits,)) > 8
     return False
 
 
-def _decode_deep(path: Path, data: bytes, orientation: int, icc_profile: bytes | None) -> Photo:
+def _decode_deep(path: Path, data: bytes, orientation: int, icc_profile: bytes | None) -> Stored:
     stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype not in FULL_SCALE:
         raise PhotoError(f"{path} has a pixel format that cannot be read: save it as 8- or 16-bit PNG or TIFF.")
@@ -114,39 +157,37 @@ def _decode_deep(path: Path, data: bytes, orientation: int, icc_profile: bytes |
     stored = ORIENTATIONS.get(orientation, lambda a: a)(stored)
     alpha = np.ascontiguousarray(stored[..., -1]) if channels in (2, 4) else None
     color = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
-    gray_profile = channels < 3
     color = np.ascontiguousarray(color)
     if color.dtype == np.float32:  # a file may hold anything; the rest needs numbers
         color, alpha = np.nan_to_num(color, nan=0, posinf=1, neginf=0), None if alpha is None else bounded(alpha)
-    return Photo(color, alpha, None if gray_profile else icc_profile)
+    return Stored(color, alpha, icc_profile, "GRAY" if channels < 3 else "RGB")
 
 
-def _from_pillow(picture: Image.Image) -> Photo:
-    icc_profile = picture.info.get("icc_profile")
+def _from_pillow(path: Path, picture: Image.Image) -> Stored:
+    icc_profile, notices = picture.info.get("icc_profile"), list[str]()
+    model = "GRAY" if picture.mode in ("1", "L", "LA", "La", "I", "I;16", "F") else "RGB"
     has_alpha = picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
-    if picture.mode == "CMYK":
-        picture, icc_profile = _cmyk_to_rgb(picture, icc_profile), None
-    elif picture.mode in ("1", "L", "LA", "I", "I;16", "F", "LAB", "HSV", "YCbCr"):
-        icc_profile = None  # made for another color model than the RGB that it becomes
+    if picture.mode in ("CMYK", "LAB", "HSV", "YCbCr"):  # their profiles do not fit the RGB that they become
+        if picture.mode == "CMYK" and icc_profile:
+            try:
+                picture = _cmyk_to_srgb(picture, icc_profile)
+            except (ImageCms.PyCMSError, OSError):  # the plain conversion below is what any viewer would show
+                notices.append(f"The color profile in {path} is damaged or not for CMYK: its colors are a guess.")
+        icc_profile = None
     pixels = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
     alpha = np.ascontiguousarray(pixels[..., 3]) if has_alpha else None
-    return Photo(np.ascontiguousarray(pixels[..., :3]), alpha, icc_profile)
+    return Stored(np.ascontiguousarray(pixels[..., :3]), alpha, icc_profile, model, tuple(notices))
 
 
-def _cmyk_to_rgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    if icc_profile:
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
-            converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if converted:  # None is only for a conversion in place
-                return converted
-        except ImageCms.PyCMSError:
-            pass  # a broken profile: the plain conversion below is what any viewer would show
-    return picture.convert("RGB")
+def _cmyk_to_srgb(picture: Image.Image, icc_profile: bytes) -> Image.Image:
+    source = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
+    converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    assert converted  # None is only for a conversion in place
+    return converted
 
 
 def write_photo(path: str | os.PathLike, photo: Photo) -> None:
-    """Write a photo with its alpha and its color profile.
+    """Write a photo with its alpha, in its color profile.
 
     Parameters
     ----------
@@ -154,19 +195,23 @@ def write_photo(path: str | os.PathLike, photo: Photo) -> None:
         The file; its ending names the format: .png, .jpg, .jpeg, .tif, .tiff or .webp. One that exists is replaced in
         one step.
     photo : Photo
-        16-bit photos stay so in PNG and TIFF and become 8-bit ones in the others; float32 is written as 16 bits. JPEG
-        has no alpha: it gets white behind.
+        Pixels whose color is as it was read are written as they were stored, the others in the profile of the photo.
+        16-bit photos stay so in PNG and TIFF and become 8-bit ones in the others; float32 is written as 16 bits, if it
+        was not read from a file of less. JPEG has no alpha: it gets white behind.
 
     Raises
     ------
     PhotoError
-        If the ending is unknown, or the file cannot be written, or not so large a one in that format.
+        If the ending is unknown, or the file cannot be written, or not so large a one in that format, or the profile
+        cannot be used.
 
     Examples
     --------
     >>> write_photo("copy.png", read_photo("portrait.jpg"))
     """
-    write_image(path, photo.rgb, photo.alpha, photo.icc_profile)
+    pixels = pixels_to_store(photo)
+    alpha = None if photo.alpha is None else from_float(to_float(photo.alpha), pixels.dtype)
+    write_image(path, pixels, alpha, photo.icc_profile)
 
 
 def write_image(
@@ -179,6 +224,7 @@ def write_image(
 
     pixels: (H, W, 3) RGB or (H, W) gray; uint8 or uint16; float32 (0…1) is written as 16 bits.
     alpha: (H, W) of the same dtype, or None. JPEG has no alpha: it gets white behind.
+    icc_profile: what the pixels mean, or None; they are not changed for it.
     A 16-bit image goes into PNG or TIFF as it is, into JPEG and WebP as 8 bits.
 
     Raises PhotoError if the ending is unknown, or the file cannot be written, or not so large a one in that format;
@@ -194,8 +240,8 @@ def write_image(
         pixels = from_float(pixels, np.uint16)
         alpha = None if alpha is None else from_float(alpha, np.uint16)
     if pixels.dtype == np.uint16 and ending not in DEEP_FORMATS:
-        pixels = (pixels // 257).astype(np.uint8)
-        alpha = None if alpha is None else (alpha // 257).astype(np.uint8)
+        pixels = from_float(to_float(pixels), np.uint8)
+        alpha = None if alpha is None else from_float(to_float(alpha), np.uint8)
     if alpha is not None and ending in (".jpg", ".jpeg"):
         cover = to_float(alpha)[..., None]
         pixels, alpha = from_float(to_float(pixels) * cover + (1 - cover), np.uint8), None
@@ -234,8 +280,27 @@ def _encode_with_opencv(pixels: np.ndarray, ending: str, icc_profile: bytes | No
         # OpenCV writes no profile, so its chunk goes in after the 33 bytes of signature and IHDR (PNG 3rd ed., 11.3.2.3).
         body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        encoded = encoded[:33] + chunk + encoded[33:]
+        return encoded[:33] + chunk + encoded[33:]
+    if icc_profile:
+        return _tiff_with_profile(encoded, icc_profile)
     return encoded
+
+
+def _tiff_with_profile(data: bytes, icc_profile: bytes) -> bytes:
+    """A TIFF of one image with a profile, for OpenCV writes none (TIFF 6.0, section 2; tag 34675: ICC.1:2022, B.4).
+
+    The list of tags, in ascending order, is written anew at the end of the file.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    data += bytes(len(data) % 2)  # everything lies at even places
+    tags = [data[place : place + 12] for place in range(start + 2, start + 2 + 12 * count, 12)]
+    tags.append(struct.pack(order + "HHII", 34675, 7, len(icc_profile), len(data)))
+    tags.sort(key=lambda tag: struct.unpack_from(order + "H", tag))
+    data += icc_profile + bytes(len(icc_profile) % 2)
+    tag_list = struct.pack(order + "H", len(tags)) + b"".join(tags) + bytes(4)
+    return data[:4] + struct.pack(order + "I", len(data)) + data[8:] + tag_list
 
 
 def _write_in_one_step(path: Path, data: bytes) -> None:

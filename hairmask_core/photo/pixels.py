@@ -13,20 +13,32 @@ FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photo at its own precision.
+    """A decoded photo: its colors in sRGB, and what its file must get back.
 
-    rgb: (H, W, 3), uint8, uint16 or float32 (nominal range 0…1), sRGB-encoded.
+    rgb: (H, W, 3), uint8, uint16 or float32 (nominal range 0…1, beyond it for colors that sRGB cannot show),
+    sRGB-encoded.
     alpha: (H, W) of the same dtype, or None where the photo is opaque.
-    icc_profile: the embedded color profile, passed on to what is written, or None.
+    icc_profile: the color profile that a written file gets, and its colors are expressed in; None for sRGB without one.
+    stored: (H, W, 3), uint8, uint16 or float32: the file's own pixels, where its profile is not sRGB, so that those whose
+    color does not change are written as they were; else None.
+    notices: sentences for the user on how it was read.
     Raises ValueError for arrays that are none of that, or empty.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     icc_profile: bytes | None = None
+    stored: np.ndarray | None = None
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_rgb(self.rgb)
+        if self.stored is not None:
+            check_rgb(self.stored)
+            if self.stored.shape != self.rgb.shape:
+                raise ValueError(
+                    f"The stored pixels are {self.stored.shape}: they must be {self.rgb.shape}, as the photo."
+                )
         if self.alpha is not None:
             check_map(self.alpha, self.rgb.shape[:2], self.rgb.dtype)
 

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import catalogs
 import harness
+import icc
 import numpy as np
 import pytest
 from PIL import Image
 from pins import read_pins
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hairmask_core.color.blend import blend, take_color
 from hairmask_core.color.shades import find_shade, parse_hex
 from hairmask_core.hair.instances import find_instances
 from hairmask_core.inference.cards import find_cards
-from hairmask_core.photo.files import read_photo
+from hairmask_core.photo.files import read_photo, write_image
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_layer, shade_of_hair
 from hairmask_core.segmentation.segmenter import open_model
@@ -174,18 +176,20 @@ for number, layer in enumerate(image.get_layers()[:2], 1):
     dump(layer, "R'G'B'A u8", f"{HOME}/each-{number}-layer.raw")
     dump(layer.get_mask(), "Y u8", f"{HOME}/each-{number}-mask.raw")
 
-# Other precisions, and a wide-gamut profile.
+# Other precisions, a wide-gamut and a linear profile.
 def prepare(name):
     image = load(HOME + "/portrait.png")
-    if name == "adobe16":
+    if name in ("adobe16", "light16"):
         image.convert_precision(Gimp.Precision.U16_NON_LINEAR)
     if name.startswith("adobe"):
         image.convert_color_profile(Gimp.ColorProfile.new_rgb_adobe(), Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC, False)
+    elif name == "light16":
+        image.convert_color_profile(Gimp.ColorProfile.new_rgb_srgb_linear(), Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC, False)
     else:
         image.convert_precision({"u16": Gimp.Precision.U16_NON_LINEAR, "linear": Gimp.Precision.U8_LINEAR, "float": Gimp.Precision.FLOAT_LINEAR}[name])
     return image
 
-for name in ("u16", "linear", "float", "adobe", "adobe16"):
+for name in ("u16", "linear", "float", "adobe", "adobe16", "light16"):
     image = prepare(name)
     layer = case(name, image, [image.get_layers()[0]], shade="blue")
     dump_case(name, image, layer, "float")
@@ -204,6 +208,9 @@ dump_case("foreground", image, layer)
 image = load(HOME + "/portrait.png")
 layer = case("photo", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_path(HOME + "/blue.png"))
 dump_case("photo", image, layer)
+image = prepare("adobe16")
+layer = case("wide", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_path(HOME + "/wide.png"))
+dump_case("wide", image, layer, "float")
 
 # What cannot be recolored.
 image = load(HOME + "/portrait.png")
@@ -304,6 +311,8 @@ def gimp(request, tmp_path_factory, astronaut, hair):
     Image.fromarray(two_people(astronaut)).save(gimp.on_host(gimp.home / "two.png"))
     blue = blend(astronaut, recolor_layer(Photo(astronaut), hair, find_shade("blue").rgb), hair.matte)
     Image.fromarray(blue).save(gimp.on_host(gimp.home / "blue.png"))
+    wide = np.rint(icc.convert(blue / 255, "sRGB", "ProPhoto") * 65535).astype(np.uint16)
+    write_image(gimp.on_host(gimp.home / "wide.png"), wide, icc_profile=icc.icc_profile("ProPhoto"))
     yield gimp
     harness.end_all_processes(gimp)
 
@@ -405,6 +414,14 @@ def test_the_shade_is_that_of_another_photo(gimp, calls, hair, astronaut, model)
     shade = shade_of_hair(find_hair(read_photo(path), model), path)
     expected = recolor_layer(Photo(astronaut), hair, shade.rgb)
     assert np.abs(pixels(gimp, "photo-layer", 4)[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_the_shade_of_another_photo_is_the_same_in_other_color_profiles(gimp, calls):
+    assert calls["wide"]["after"][0]["name"] == "Hair recolor (hair of wide.png)", calls["wide"]
+    twin, wide = pixels(gimp, "photo-layer", 4) / 255, pixels(gimp, "wide-layer", 4, np.float32)
+    hair = pixels(gimp, "photo-mask", 1) > 230
+    off = deltaE_ciede2000(*(rgb2lab(np.clip(layer[..., :3], 0, 1)) for layer in (twin, wide)))[hair]
+    assert off.mean() < 1
 
 
 def test_quality_and_network_are_the_chosen_ones(gimp, calls, astronaut):
@@ -510,7 +527,7 @@ def test_each_person_gets_a_layer_dyed_from_the_own_color(gimp, calls, astronaut
         assert np.abs(layer[..., :3].astype(int) - recolor_layer(photo, hair, find_shade("blue").rgb)).max() <= 1
 
 
-@pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16"])
+@pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16", "light16"])
 def test_other_precisions(gimp, calls, precision, model):
     assert calls[precision]["status"] == "success", calls[precision]
     source = pixels(gimp, f"{precision}-source", 4, np.float32)[..., :3]
@@ -529,7 +546,7 @@ def test_other_precisions(gimp, calls, precision, model):
         assert_blend(flat, source, layer[..., :3], mask, precision == "linear")
 
 
-@pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16"])
+@pytest.mark.parametrize("precision", ["u16", "linear", "float", "adobe", "adobe16", "light16"])
 def test_strength_zero_loses_nothing(gimp, calls, precision):
     zero, source = (pixels(gimp, f"{precision}-{name}", 4, np.float32) for name in ("zero", "source"))
     np.testing.assert_array_equal(zero, source)

@@ -21,7 +21,7 @@ class ImageType(Enum):
     RGBA_IMAGE = 1
 
 class LayerColorSpace(Enum):
-    RGB_NON_LINEAR = 0
+    RGB_PERCEPTUAL = 0
 
 class LayerMode(Enum):
     NORMAL = 0
