@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from .color.blend import blend, take_color
+from .color.edges import Outline
 from .color.recolor import recolor_strips
 from .color.shades import Shade, shade_color
 from .errors import NoHairError
 from .hair.instances import HairInstances, HairPart, find_instances
 from .hair.strands import root_to_tip, shades_between
 from .hair.tone import Hair, measure_tone, sample_photo, tone_color
+from .matting.foreground import edge_colors
 from .matting.upsampling import enlarge_map, refine_outline
 from .photo.pixels import Photo
+from .photo.scaled_map import ScaledMap
 from .segmentation.regions import Crop, feather
 from .segmentation.segmenter import Segmenter
 
@@ -90,7 +93,13 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    return Hair(matte, measure_tone(*sample_photo(photo, matte)), float(share), tuple(notices))
+    tone, edges = measure_tone(*sample_photo(photo, matte)), find_edge_colors(photo, matte)
+    return Hair(matte, tone, float(share), tuple(notices), edges)
+
+
+def find_edge_colors(photo: Photo, matte: np.ndarray) -> ScaledMap:
+    """The colors of hair and of what is behind it along the outline, as `edge_colors` finds them."""
+    return ScaledMap(edge_colors(photo.rgb, matte, photo.alpha), photo.height, photo.width)
 
 
 def segment_photo(
@@ -282,7 +291,8 @@ def recolor_rows(
             rgb = np.ascontiguousarray(pixels[..., :3])
             position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
         shades, began = shades_between(shade, tips), 0.1
-    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength):
+    outline = Outline(hair.matte, hair.edges) if hair.edges else None
+    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength, outline):
         yield strip
         report(began + (1 - began) * rows.stop / len(pixels), "Recoloring")
 
@@ -311,7 +321,8 @@ def compose(
         return
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     photo = np.ascontiguousarray(pixels[box][..., :3])
-    hair = replace(part.hair, matte=part.hair.matte[box])
+    edges = part.hair.edges.cut(rows[0], columns[0]) if part.hair.edges else None
+    hair = replace(part.hair, matte=part.hair.matte[box], edges=edges)
     position = None if position is None else position[box]
     layer = np.concatenate(list(recolor_rows(photo, hair, shade, strength, tips, position, report)))
     above = take_color(photo, layer) if only_color else layer

@@ -23,6 +23,7 @@ from hairmask_core.color.tone_curve import (
 from hairmask_core.color.transform import FARTHEST, ToneTransform, apply_transform, gamut_shares
 from hairmask_core.errors import Cancelled, ShadeError
 from hairmask_core.hair.tone import HairTone, measure_tone
+from hairmask_core.photo import compiled
 from hairmask_core.photo.oklab import (
     LAB_TO_LMS,
     LMS_TO_LAB,
@@ -294,15 +295,15 @@ def test_roots_without_division_are_as_exact_as_single_precision():
 
 
 def test_where_no_folder_can_be_written_it_is_compiled_all_the_same(monkeypatch):
-    compile_it = kernels.numba.njit
+    compile_it = compiled.numba.njit
 
     def refuse_to_keep(function, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return compile_it(function, **options)
 
-    monkeypatch.setattr(kernels.numba, "njit", refuse_to_keep)
-    assert kernels.compiled(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(compiled.numba, "njit", refuse_to_keep)
+    assert compiled.compiled(lambda x: x + 1)(2) == 3
 
 
 def test_a_dye_that_makes_no_sense_reads_no_foreign_memory():

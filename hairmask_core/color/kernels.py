@@ -6,9 +6,9 @@ numbers in them are of 32 bits, hence the many f4, and they touch few arrays. Im
 benchmarks/kernel_constants.py derives the constants of the roots and measures the roots' errors.
 """
 
-import numba
 import numpy as np
 
+from ..photo.compiled import compiled
 from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS
 from .gamut import LINEAR_RANGE
 
@@ -24,15 +24,6 @@ CUBE_ROOT_START, FIFTH_ROOT_START = 1419870954, 1277923859
 # What makes up for the guess y: coefficients of h, h², … in (1 - h)^(-1/3) and (1 - h)^(-3/5), h = 1 - x yᵏ; before them is 1.
 CUBE_ROOT_SERIES = tuple(map(f4, (0.33332929, 0.22218178, 0.17442001, 0.15012501)))
 FIFTH_ROOT_SERIES = tuple(map(f4, (0.59999883, 0.47989002, 0.41619521, 0.3863481, 0.34329543)))
-
-
-def compiled(function):
-    """The function, to be compiled for the types that it is called with."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder to keep it in can be written: then it is compiled anew in every process
-        return numba.njit(function, **options)
 
 
 # The matrices of OKLab row by row: compiled code takes constants from tuples.

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..photo.pixels import bounded, check_map, check_rgb, from_float, to_float
 from ..photo.strips import row_strips, work_in_strips
+from .edges import Outline, dye_hair
 from .tone_curve import Tone, make_transform
 from .transform import ToneTransform, apply_transform
 
@@ -55,13 +56,17 @@ def recolor_strips(
     shades: list[tuple[float, float, float]],
     position: np.ndarray | None = None,
     strength: float = 1.0,
+    outline: Outline | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """As `recolor`, with a shade that changes over the photo, strip by strip from top to bottom: (rows, their pixels).
 
     shades: at positions evenly spaced from 0 to 1. position: (H, W) float32, 0…1; each pixel is the linear mixture of
     its recolorings in the two nearest shades. None stands for 0 everywhere.
+    outline: where the hair ends, and what is behind it: there, hair alone is recolored; see `edges`.
     """
     check_rgb(pixels, (3, 4))
+    if outline is not None:
+        check_map(outline.matte, pixels.shape[:2], np.float32)
     if position is not None:
         check_map(position, pixels.shape[:2], np.float32)
     if not 0 <= strength <= 1:
@@ -74,10 +79,13 @@ def recolor_strips(
         return
     transforms = [make_transform(tone, shade) for shade in shades]
 
-    def paint(rows: slice) -> np.ndarray:
+    def dye(colors: np.ndarray, rows: slice) -> np.ndarray:
         if position is None:
-            return apply_transform(pixels[rows], transforms[0], strength)
-        return _mix(pixels[rows], position[rows], transforms, strength)
+            return apply_transform(colors, transforms[0], strength)
+        return _mix(colors, position[rows], transforms, strength)
+
+    def paint(rows: slice) -> np.ndarray:
+        return dye(pixels[rows], rows) if outline is None else dye_hair(dye, pixels, outline, rows, strength)
 
     yield from work_in_strips(paint, height, width)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..photo.oklab import oklab_to_rgb, rgb_to_oklab
 from ..photo.pixels import Photo, bounded, to_float
+from ..photo.scaled_map import ScaledMap
 
 # Less of the photo than this counts as no hair: a head in the far background is larger.
 NO_HAIR_SHARE = 0.0005
@@ -35,12 +36,15 @@ class Hair:
     matte: (H, W) float32 hair probability, 0…1. tone: the hair's median color.
     share: of the working-scale pixels with probability >= 0.5, 0…1.
     notices: sentences for the user on how it was found: of a device that failed, where one did.
+    edges: what tells hair and what is behind it apart along the outline (`matting.foreground`); None: every pixel counts
+    as hair throughout.
     """
 
     matte: np.ndarray
     tone: HairTone
     share: float
     notices: tuple[str, ...] = ()
+    edges: ScaledMap | None = None
 
     @property
     def found(self) -> bool:
