@@ -57,8 +57,12 @@ PORTRAIT_HAIR = (0.06, 0.6)  # of the photo, by the mask
 DARK = 25  # L* of the hair's median
 PORTRAIT_SHADE = "copper"
 RIM = 15  # levels of luma
-BAND = 0.012  # of the long side: the outline is so far from the mask's border on either side
-SIDE = 0.03  # of the long side: so far beyond lie the sides, and so far along it they are looked at
+DYED = 0.05  # of the matte, from which on the outline's pixels count
+OUTLINE = (
+    0.01,
+    0.03,
+)  # of the long side: so far from the mask's border the outline reaches into the hair, and away from it
+SIDE = 0.035  # of the long side: so far from a pixel its sides are looked at
 
 
 # Rendered hair
@@ -168,24 +172,25 @@ def luma(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2GRAY)
 
 
-def rim(rgb: np.ndarray, hair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rim(rgb: np.ndarray, hair: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the outline that are RIM levels lighter than both its sides, and the outline's pixels: (h, w) bool each.
 
-    hair: (h, w) bool, the true mask. The outline is what lies within BAND of its border. Its sides at a place are the hair
-    and the rest beyond, from BAND on, up to SIDE from that place: the lightest there counts, but for the 5 % that are
-    lightest.
+    hair: (h, w) bool, the true mask. matte: (h, w) float32, what was dyed. The outline is what is dyed within OUTLINE of the
+    mask's border. Its sides at a place are the hair and the rest from OUTLINE's end to twice as far, up to SIDE from the
+    place, each as light as its lightest spot of 3 x 3 pixels there.
     """
-    light, (h, w) = luma(rgb), hair.shape
-    band, reach = max(2.0, BAND * max(h, w)), max(3, round(SIDE * max(h, w)))
+    light, side = luma(rgb), max(hair.shape)
+    inner, outer = (max(2.0, part * side) for part in OUTLINE)
+    reach = max(2, round(SIDE * side))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    sides, near = [], np.ones((h, w), bool)
-    for where in (hair, ~hair):
+    outline, lightest = matte > DYED, np.zeros_like(light)
+    for where, end in ((hair, inner), (~hair, outer)):
         far = cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 5)
-        near &= far <= band
-        zone = (far > band) & (far <= band + reach)
-        sides.append(cv2.dilate(np.where(zone, cv2.blur(light, (3, 3)), -1).astype(np.float32), kernel))
-    outline = near & (sides[0] >= 0) & (sides[1] >= 0)
-    return outline & (light > np.maximum(*sides) + RIM), outline
+        zone = (far > outer) & (far <= 2 * outer)
+        here = cv2.dilate(np.where(zone, cv2.blur(light, (3, 3)), np.float32(-1)), kernel)
+        outline &= (far <= end) & (here >= 0)
+        lightest = np.maximum(lightest, here)
+    return outline & (light > lightest + RIM), outline
 
 
 def measure_portrait(name: str, photo: Photo, mask: np.ndarray, model, shown: list | None = None) -> dict:
@@ -196,7 +201,7 @@ def measure_portrait(name: str, photo: Photo, mask: np.ndarray, model, shown: li
         way: blend(photo.rgb, recolor_layer(photo, how, PORTRAIT_SHADE), hair.matte)
         for way, how in (("all hair", plain), ("ships", hair))
     }
-    rims = {way: rim(rgb, mask) for way, rgb in {"photo": photo.rgb, **seen}.items()}
+    rims = {way: rim(rgb, mask, hair.matte) for way, rgb in {"photo": photo.rgb, **seen}.items()}
     if shown is not None:
         marked = photo.rgb.copy()
         marked[rims["ships"][1]] = marked[rims["ships"][1]] // 2 + np.array([0, 60, 0], np.uint8)

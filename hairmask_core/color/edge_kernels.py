@@ -5,31 +5,29 @@ import numpy as np
 from ..photo.compiled import compiled
 from .kernels import between, f4
 
-CHANNELS = 8  # of the map, see `edges.Outline`
+CHANNELS = 9  # of the map, see `edges.Outline`
 
 
 @compiled
 def interpolate_row(values, y, row):
-    """Row y of a map (h, w, c), bilinearly between its rows, into row (w, c)."""
+    """Row y of a map (h, n), linearly between its rows, into row (n,)."""
     y = min(max(y, 0.0), float(len(values) - 1))
     above = int(y)
-    below = min(above + 1, len(values) - 1)
-    part = f4(y - above)
-    for j in range(values.shape[1]):
-        for c in range(values.shape[2]):
-            row[j, c] = values[above, j, c] + part * (values[below, j, c] - values[above, j, c])
+    first, second, part = values[above], values[min(above + 1, len(values) - 1)], f4(y - above)
+    for i in range(row.size):
+        row[i] = first[i] + part * (second[i] - first[i])
 
 
 @compiled
-def unmix_rows(pixels, hair, matte, gains, values, placement, scale, full, excess):
-    """See `edges.unmix`. hair: a copy of the pixels, changed in place. gains: (h, W) float32, to be filled.
-
-    full: the stored number that means 1. scale: 1 / full. excess: of `edges`. Returns how many pixels are on the outline.
+def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess):
+    """See `edges.unmix`. hair: a copy of the pixels, changed in place. gains: (h, W) float32, to be filled. values: the map,
+    (…, CHANNELS · its width). full: the stored number that means 1. excess: of `edges`. Returns how many pixels are on the
+    outline.
     """
-    found, last = 0, values.shape[1] - 1
-    rounding = f4(0.5) if full > f4(1) else f4(0)
-    row, here = np.empty((values.shape[1], CHANNELS), np.float32), np.empty(CHANNELS, np.float32)
-    color = np.empty(3, np.float32)
+    found, last = 0, values.shape[1] // CHANNELS - 1
+    rounding, scale = f4(0.5) if full > f4(1) else f4(0), f4(1) / full
+    row = np.empty(values.shape[1], np.float32)
+    step, start = f4(placement[2]), f4(placement[3])
     for y in range(matte.shape[0]):
         ready = False
         for x in range(matte.shape[1]):
@@ -40,24 +38,33 @@ def unmix_rows(pixels, hair, matte, gains, values, placement, scale, full, exces
             if not ready:
                 interpolate_row(values, placement[0] * y + placement[1], row)
                 ready = True
-            place = f4(min(max(placement[2] * x + placement[3], 0.0), float(last)))
+            place = between(step * f4(x) + start, f4(0), f4(last))
             j = np.int32(place)
-            k = min(j + 1, last)
-            if p >= f4(1) and row[j, 7] <= f4(0) and row[k, 7] <= f4(0):
+            i, k = CHANNELS * j, CHANNELS * min(j + 1, last)
+            if p >= f4(1) and row[i + 7] <= f4(0) and row[k + 7] <= f4(0):
                 continue
             part = place - f4(j)
-            for c in range(CHANNELS):
-                here[c] = row[j, c] + part * (row[k, c] - row[j, c])
-            seen = -here[6]
-            for c in range(3):
-                color[c] = between(f4(pixels[y, x, c]) * scale, f4(0), f4(1))
-                seen += color[c] * here[c + 3]
-            share = p + here[7] * (between(seen, f4(0), f4(1)) - p)
-            gains[y, x] = min(share / p, f4(1) + excess * here[7])
-            for c in range(3):
-                new = between(color[c] + (f4(1) - share) * here[c], f4(0), f4(1))
-                hair[y, x, c] = new * full + rounding
+            r = between(f4(pixels[y, x, 0]) * scale, f4(0), f4(1))
+            g = between(f4(pixels[y, x, 1]) * scale, f4(0), f4(1))
+            b = between(f4(pixels[y, x, 2]) * scale, f4(0), f4(1))
+            near = row[i + 3] * r + row[i + 4] * g + row[i + 5] * b - row[i + 6]
+            far = row[k + 3] * r + row[k + 4] * g + row[k + 5] * b - row[k + 6]
+            off = between(near + part * (far - near), f4(0), f4(1)) - p
+            u, v = row[i + 7] + part * (row[k + 7] - row[i + 7]), row[i + 8] + part * (row[k + 8] - row[i + 8])
+            doubt = u * (f4(1) + off * off / (u + v))
+            trust = doubt / (doubt + v)
+            share = p + trust * off
+            if share >= f4(1) and p >= f4(1):
+                continue
             found += 1
+            gains[y, x] = min(share / p, f4(1) + excess * trust)
+            rest = f4(1) - share
+            r += rest * (row[i] + part * (row[k] - row[i]))
+            g += rest * (row[i + 1] + part * (row[k + 1] - row[i + 1]))
+            b += rest * (row[i + 2] + part * (row[k + 2] - row[i + 2]))
+            hair[y, x, 0] = between(r, f4(0), f4(1)) * full + rounding
+            hair[y, x, 1] = between(g, f4(0), f4(1)) * full + rounding
+            hair[y, x, 2] = between(b, f4(0), f4(1)) * full + rounding
     return found
 
 

@@ -24,8 +24,9 @@ EXCESS = 0.5  # how far a / p may be above 1, where color alone decides: more wo
 class Outline(NamedTuple):
     """What has to be known of the hair's outline, see `matting.foreground`.
 
-    matte: (H, W) float32, 0…1, p. colors: a map (…, 8) of F - B, three channels; w, three; o; and k, 0…1: a pixel's share of
-    hair is a = p + k (s - p), with s = wᵀ I - o, within 0…1, what its color says.
+    matte: (H, W) float32, 0…1, p. colors: a map (…, 9) of F - B, three channels; w, three; o; u; and v, above 0. A pixel's
+    color says that s = wᵀ I - o of it is hair, within 0…1. With d = s - p, e = u (1 + d² / (u + v)) and k = e / (e + v), its
+    share of hair is a = p + k d.
     """
 
     matte: np.ndarray
@@ -62,8 +63,9 @@ def unmix(pixels: np.ndarray, matte: np.ndarray, colors: ScaledMap) -> tuple[np.
         return None
     full = FULL_SCALE[pixels.dtype]
     hair, gains = pixels.copy(), np.empty(matte.shape, np.float32)
-    ratios = np.float32(1 / full), np.float32(full), np.float32(EXCESS)
-    found = edge_kernels.unmix_rows(pixels, hair, matte, gains, colors.values, colors.placement, *ratios)
+    values = colors.values.reshape(len(colors.values), -1)
+    how = colors.placement, np.float32(full), np.float32(EXCESS)
+    found = edge_kernels.unmix_rows(pixels, hair, matte, gains, values, *how)
     return (hair, gains) if found else None
 
 

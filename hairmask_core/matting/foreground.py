@@ -9,8 +9,12 @@ differ: with F̄ and B̄ the mean colors of sure hair and of sure background nea
 which is Fisher's linear discriminant (1936), scaled so that it is 1 on the hair's mean and 0 on the background's. So gray
 highlights of black hair are not taken for skin, which is orange. How far s is off, its variance v, is seen on the sure
 pixels nearby. How far the matte is off, its variance u, is what the two differ by beyond that: the mean of (s - p)² - v
-near the outline. Then a = p + k (s - p), k = u / (u + v): the mean of both measurements, each by the inverse of its variance.
-Far inside, u is 0: highlights there are hair.
+near the outline. Errors of mattes are few and large, so where the two differ more than u and v explain, the matte is in
+more doubt: with d = s - p, e = u (1 + d² / (u + v)), and
+
+    a = p + k d,  k = e / (e + v),
+
+the mean of both measurements, each by the inverse of its variance. Far inside, u is 0: highlights there are hair.
 
 With a known, F and B themselves are found as in Germer, Uelwer, Conrad, Harmeling 2020, "Fast Multi-Level Foreground
 Estimation".
@@ -23,21 +27,23 @@ import numpy as np
 
 from ..photo.pixels import bounded, check_map, check_rgb, to_float
 
+SURVEY_SIDE = 256  # pixels of the map in which F̄, B̄, w, u and v are found
 LONG_SIDE = 512  # pixels of the map: beside the outline's own texture, which is the photo's, colors change slowly
 SURE = 0.95  # from here on, and below 1 - SURE, the matte says that a pixel is all hair, or none
 REACH = (
     0.025  # of the long side: so far from what is unsure a pixel is sure; twice as far inside, the matte alone counts
 )
 HARDLY = 1e-4  # weight of pixels that are not so sure, where there are no others
-SIDES = (0.02, 0.06, 0.2, 0.6)  # of the long side: squares around a place over which colors are averaged …
+SIDES = (0.03, 0.09, 0.3, 0.6)  # of the long side: squares around a place over which colors are averaged …
 NEARER = 20.0  # … each weighs so many times as much as the next larger
 NOISE = 0.03  # standard deviation of each channel that is added to what was seen
 WINDOW = 0.03  # of the long side: side of the squares over which the matte's error is averaged
 LEAST_ERROR = 0.05  # variance of s below which all pixels count alike there
 LARGEST_ERROR = 0.25  # variance of a matte that says nothing
+EXPECTED = 1.15  # times v: so large may (s - p)² be before the matte is in doubt
 PULL, SMOOTHNESS = 1e-3, 1e-5  # weights of F̄ and B̄, and of the neighbors' colors where the share is even
 ROUNDS, COARSE_ROUNDS, COARSE = 2, 10, 32  # of relaxation at each level; at levels of so many pixels at most
-CHANNELS = 8  # of the map, see `edge_colors`
+CHANNELS = 9  # of the map, see `edge_colors`
 
 
 def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
@@ -45,41 +51,55 @@ def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = N
 
     rgb: (H, W, 3) uint8, uint16 or float32 (0…1), sRGB-encoded; NaN counts as 0. matte: (H, W) float32, 0…1. alpha: (H, W) of
     the photo's type, or None; what is transparent has no color.
-    Returns (h, w, CHANNELS) float32, LONG_SIDE pixels at most: F - B, three channels, each -1…1; w, three; wᵀ B̄; and k,
-    0…1. So a pixel's share of hair is p + k (s - p), s = wᵀ I - wᵀ B̄ within 0…1, and its hair's color is I + (1 - share) (F - B).
+    Returns (h, w, CHANNELS) float32, LONG_SIDE pixels at most: F - B, three channels, each -1…1; w, three; wᵀ B̄; u,
+    0…LARGEST_ERROR; and v, above 0. So the colors of the photo itself, I, tell s and a of every pixel, and the hair's color,
+    I + (1-a) (F - B).
     Raises ValueError for arrays of another shape or type, and for empty ones.
     """
     check_rgb(rgb)
     check_map(matte, rgb.shape[:2], np.float32)
-    height, width = matte.shape
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Single pixels tell how colors vary; means of them, what a pixel of the map is.
-    single, mean = (
-        bounded(to_float(cv2.resize(rgb, size, interpolation=how))) for how in (cv2.INTER_NEAREST, cv2.INTER_AREA)
-    )
-    p_single, p = (bounded(cv2.resize(matte, size, interpolation=how)) for how in (cv2.INTER_NEAREST, cv2.INTER_AREA))
-    visible = np.ones_like(p)
-    if alpha is not None:
-        visible = bounded(to_float(cv2.resize(alpha, size, interpolation=cv2.INTER_NEAREST)))
+    size = map_size(matte, LONG_SIDE)
+    mean, p = (bounded(to_float(cv2.resize(x, size, interpolation=cv2.INTER_AREA))) for x in (rgb, matte))
+    found = cv2.resize(survey(rgb, matte, p, alpha), size, interpolation=cv2.INTER_LINEAR).reshape(*p.shape, -1)
+    hair, behind, direction, offset, u, v = np.split(found, (3, 6, 9, 10, 11), axis=2)
+    share = combine(p, color_share(mean, direction, offset[..., 0]), u[..., 0], v[..., 0])
+    hair, behind = separate_colors(mean, share, hair, behind)
+    return np.dstack([hair - behind, direction, offset, u, v])
+
+
+def map_size(matte: np.ndarray, long_side: int) -> tuple[int, int]:
+    """Width and height of a map of the photo, `long_side` pixels at most."""
+    scale = min(1.0, long_side / max(matte.shape))
+    return max(1, round(matte.shape[1] * scale)), max(1, round(matte.shape[0] * scale))
+
+
+def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
+    """F̄, B̄, w, three channels each, wᵀ B̄, u and v: (h, w, 12) float32, SURVEY_SIDE pixels at most.
+
+    rgb, matte, alpha: as for `edge_colors`. p: the matte at LONG_SIDE.
+    """
+    size = map_size(matte, SURVEY_SIDE)
+
+    def sample(x: np.ndarray) -> np.ndarray:  # single pixels tell how colors vary
+        return bounded(to_float(cv2.resize(x, size, interpolation=cv2.INTER_NEAREST)))
+
+    single, p_single = sample(rgb), sample(matte)
+    p = cv2.resize(p, size, interpolation=cv2.INTER_AREA)
+    visible = np.ones_like(p) if alpha is None else sample(alpha)
     reach = max(1.0, REACH * max(size))
     inside, outside = depth(p >= SURE) / reach, depth(p <= 1 - SURE) / reach
     sure_hair, sure_rest = (sureness(*of) * visible + np.float32(1e-12) for of in ((inside, p), (outside, 1 - p)))
     hair, hair_spread = colors_nearby(single, sure_hair)
     behind, rest_spread = colors_nearby(single, sure_rest)
-    even = (1 + p[..., None]) / 2 - 0.25  # halfway between p and 1/2
+    even = (0.5 + p[..., None]) / 2  # halfway between p and 1/2
     direction, offset = discriminant(hair, behind, even * hair_spread + (1 - even) * rest_spread)
     seen = color_share(single, direction, offset)
     difference = hair - behind
     contrast = cv2.transform(difference * difference, np.ones((1, 3), np.float32)).reshape(p.shape)
     (off_hair,), (off_rest,) = means_nearby([(seen - 1) ** 2], sure_hair), means_nearby([seen**2], sure_rest)
-    error = p * p * off_hair + (1 - p) ** 2 * off_rest + np.float32(NOISE**2) / np.maximum(contrast, np.float32(1e-6))
-    matte_error = matte_errors(seen - p_single, error, (inside < 1) & (outside < 1), max(size))
-    matte_error *= np.clip(2 - inside, 0, 1) ** 2
-    trust = matte_error / (matte_error + error)
-    share = p + trust * (color_share(mean, direction, offset) - p)
-    found, rest = separate_colors(mean, share, hair, behind)
-    return np.dstack([found - rest, direction, offset, trust]).astype(np.float32)
+    v = p * p * off_hair + (1 - p) ** 2 * off_rest + np.float32(NOISE**2) / np.maximum(contrast, np.float32(1e-6))
+    u = matte_errors(seen - p_single, v, (inside < 1) & (outside < 1), max(size)) * np.clip(2 - inside, 0, 1) ** 2
+    return np.dstack([hair, behind, direction, offset, u, v]).astype(np.float32)
 
 
 def depth(where: np.ndarray) -> np.ndarray:
@@ -140,6 +160,13 @@ def color_share(rgb: np.ndarray, direction: np.ndarray, offset: np.ndarray) -> n
     return np.clip((rgb * direction).sum(axis=2) - offset, 0, 1)
 
 
+def combine(p: np.ndarray, seen: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The share of hair by matte and color, p and s, of variances u and v; see above. All (h, w) float32; 0…1."""
+    off = seen - p
+    doubt = u * (1 + off * off / (u + v))
+    return p + doubt / (doubt + v) * off
+
+
 def matte_errors(off: np.ndarray, error: np.ndarray, near: np.ndarray, long_side: int) -> np.ndarray:
     """u, the variance of what the matte is off, (h, w) float32, 0…LARGEST_ERROR; see above.
 
@@ -149,7 +176,7 @@ def matte_errors(off: np.ndarray, error: np.ndarray, near: np.ndarray, long_side
     side = 2 * round(WINDOW * long_side / 2) + 1
     beyond, total = (
         cv2.blur(x.astype(np.float32), (side, side), borderType=cv2.BORDER_REFLECT_101)
-        for x in (weights * (off * off - error), weights)
+        for x in (weights * (off * off - EXPECTED * error), weights)
     )
     return np.clip(beyond / np.maximum(total, np.float32(1e-6)), 0, LARGEST_ERROR)
 
