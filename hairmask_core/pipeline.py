@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .color import edges, transform
 from .color.blend import blend, take_color
 from .color.edges import Outline
 from .color.recolor import recolor_strips
 from .color.shades import Shade, shade_color
+from .color.transform import STORED_TYPES
 from .errors import NoHairError
 from .hair.instances import HairInstances, HairPart, find_instances
 from .hair.strands import root_to_tip, shades_between
@@ -42,6 +44,13 @@ def no_progress(fraction: float) -> None:
     """The same, where only the fraction is told."""
 
 
+def warm_up(types: tuple[type, ...] = STORED_TYPES[:1]) -> None:
+    """Load what is compiled, for pixels of those types: a second; if it was never compiled, seconds each."""
+    transform.warm_up(types)
+    edges.warm_up(types)
+    edge_colors(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))
+
+
 # Where hair is
 
 
@@ -63,7 +72,7 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
     -------
     Hair
         `matte`, (H, W) float32: how much of each pixel is hair, 0 to 1. `tone`: its color. `share`: of the photo;
-        `found`: whether that is any worth mentioning. `notices`: sentences for the user, where a device failed.
+        `found`: whether that is any worth mentioning. `edges`: what is hair along the outline. `notices`: sentences for the user, where a device failed.
 
     Raises
     ------
@@ -76,7 +85,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
     ----------
     Whole image: fully convolutional network (Long et al. 2015) with a U-shaped decoder (Ronneberger et al. 2015), by
     multi-scale inference. Texture: dense patch classification (Giusti et al. 2013). Outline: guided filter (He, Sun,
-    Tang 2013), or its linear model with learned coefficients (Levin et al. 2008; Wu et al. 2018).
+    Tang 2013), or its linear model with learned coefficients (Levin et al. 2008; Wu et al. 2018). Its colors: Germer et al.
+    2020, "Fast Multi-Level Foreground Estimation".
 
     Examples
     --------
@@ -93,8 +103,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    tone, edges = measure_tone(*sample_photo(photo, matte)), find_edge_colors(photo, matte)
-    return Hair(matte, tone, float(share), tuple(notices), edges)
+    tone, outline = measure_tone(*sample_photo(photo, matte)), find_edge_colors(photo, matte)
+    return Hair(matte, tone, float(share), tuple(notices), outline)
 
 
 def find_edge_colors(photo: Photo, matte: np.ndarray) -> ScaledMap:
@@ -251,7 +261,8 @@ def recolor_layer(
     Returns
     -------
     numpy.ndarray
-        (H, W, 3) of the photo's dtype, sRGB-encoded: each pixel as if it were hair of that tone in the new shade.
+        (H, W, 3) of the photo's dtype, sRGB-encoded: each pixel as if it were hair of that tone in the new shade. Along the
+        outline, where pixels are hair in part, such that their hair alone is in the new shade when the matte masks it.
 
     Raises
     ------
@@ -321,8 +332,8 @@ def compose(
         return
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     photo = np.ascontiguousarray(pixels[box][..., :3])
-    edges = part.hair.edges.cut(rows[0], columns[0]) if part.hair.edges else None
-    hair = replace(part.hair, matte=part.hair.matte[box], edges=edges)
+    outline = part.hair.edges.cut(rows[0], columns[0]) if part.hair.edges else None
+    hair = replace(part.hair, matte=part.hair.matte[box], edges=outline)
     position = None if position is None else position[box]
     layer = np.concatenate(list(recolor_rows(photo, hair, shade, strength, tips, position, report)))
     above = take_color(photo, layer) if only_color else layer

@@ -33,6 +33,19 @@ class Outline(NamedTuple):
     colors: ScaledMap
 
 
+def warm_up(types: tuple[type, ...]) -> None:
+    """Load, and if need be compile, what `dye_hair` needs for pixels of those types."""
+    colors = ScaledMap(np.ones((1, 1, 9), np.float32), 1, 1)
+    for one in types:
+        dye_hair(
+            lambda pixels, rows: pixels,
+            np.zeros((1, 1, 4), one),
+            Outline(np.full((1, 1), np.float32(0.5)), colors),
+            slice(0, 1),
+            1.0,
+        )
+
+
 def dye_hair(
     dye: Callable[[np.ndarray, slice], np.ndarray], pixels: np.ndarray, outline: Outline, rows: slice, strength: float
 ) -> np.ndarray:

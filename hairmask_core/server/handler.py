@@ -45,7 +45,8 @@ class FoundHair:
     @property
     def nbytes(self) -> int:
         labels = [self.instances.labels] if self.instances else []
-        return sum(array.nbytes for array in (self.hair.matte, *labels, *self.positions.values()))
+        edges = [self.hair.edges.values] if self.hair.edges else []
+        return sum(array.nbytes for array in (self.hair.matte, *edges, *labels, *self.positions.values()))
 
 
 class Handler:
