@@ -126,7 +126,9 @@ def test_every_depth_gives_the_same_with_and_without_alpha():
         np.testing.assert_array_equal(rgba[..., 3], alpha)
         np.testing.assert_allclose(rgba[..., :3] / full, layers[-1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(layers[1], layers[2], rtol=0, atol=1.5e-3)  # dark colors are stretched
-    assert np.abs(layers[0] - layers[2]).max() < 6 / 255 and np.abs(layers[0] - layers[2]).mean() < 0.6 / 255
+    # Where the matte is almost 0, a / p says little, and hardly shows.
+    shown = hair.matte[..., None] * np.abs(layers[0] - layers[2])
+    assert shown.max() < 3 / 255 and shown.mean() < 0.6 / 255
 
 
 def test_nothing_clips_that_did_not(disk):
