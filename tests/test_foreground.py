@@ -1,6 +1,8 @@
 """The colors of the outline: hair alone is dyed there, and what is no hair stays."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +19,10 @@ from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.photo.scaled_map import ScaledMap
 from hairmask_core.pipeline import compose, find_edge_colors, find_hair, recolor_layer, recolor_rows
 from hairmask_core.server.handler import FoundHair
+from synthetic.people import render_layers, render_person
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+from edges import rim  # noqa: E402
 
 SIDE, RADIUS = 256, 80
 COPPER = find_shade("copper").rgb
@@ -280,3 +286,33 @@ def test_the_layer_never_holds_much_more_than_full_dye(disk):
     reached = np.abs(layer - photo.rgb / 255).max(axis=2)
     most = (1 + EXCESS) * np.abs(recolor(own, hair.tone, COPPER) - own).max()
     assert reached[hair.matte > 0].max() <= most + 0.05
+
+
+# What benchmarks/edges.py counts as a light rim
+
+
+@pytest.mark.parametrize(("ring", "least", "most"), [(0, 0, 0), (10, 0, 0), (60, 0.25, 0.6), (-60, 0, 0)])
+def test_rims_are_found_where_they_were_drawn(ring, least, most):
+    hair = distance < RADIUS
+    rgb = np.where(hair[..., None], (160, 90, 50), (200, 150, 125)).astype(int)
+    drawn = (distance >= RADIUS) & (distance < RADIUS + 3)
+    rgb[drawn] += ring
+    rgb = np.clip(rgb + np.random.default_rng(4).integers(-3, 4, rgb.shape), 0, 255).astype(np.uint8)
+    found, outline = rim(rgb, hair, disk_matte(2))
+    assert least <= found.sum() / outline.sum() <= most
+    assert not found[~drawn].any() and (ring < 60 or found[drawn & outline].mean() > 0.95)
+
+
+def test_a_light_background_has_no_rim_however_light_it_is():
+    hair = distance < RADIUS
+    rgb = np.where(hair[..., None], 20, 250).astype(np.uint8).repeat(3, 2)
+    assert not rim(rgb, hair, disk_matte(5))[0].any()
+
+
+def test_layers_of_rendered_hair_are_the_picture():
+    layers = render_layers(160, np.random.default_rng(5))
+    assert (layers.hair[layers.alpha == 0] == 0).all() and 0 <= layers.alpha.min() and layers.alpha.max() <= 1
+    drawn, _ = render_person(160, np.random.default_rng(5))
+    assert np.abs(layers.picture().astype(int) - drawn).mean() < 2
+    bare = layers.picture(np.zeros_like(layers.hair))
+    np.testing.assert_array_equal(bare[layers.alpha == 0], layers.picture()[layers.alpha == 0])
