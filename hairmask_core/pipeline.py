@@ -13,16 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
+from .color import edges, transform
 from .color.blend import blend, take_color
+from .color.edges import Outline
 from .color.recolor import recolor_strips
 from .color.shades import Shade, shade_color
+from .color.transform import STORED_TYPES
 from .errors import NoHairError
 from .hair.instances import HairInstances, HairPart, find_instances
 from .hair.strands import root_to_tip, shades_between
 from .hair.tone import Hair, measure_tone, sample_photo, tone_color
+from .matting.foreground import edge_colors
 from .matting.upsampling import enlarge_map, refine_outline
 from .photo.base import find_base
 from .photo.pixels import Photo
+from .photo.scaled_map import ScaledMap
 from .segmentation.regions import Crop, feather
 from .segmentation.segmenter import Segmenter
 
@@ -38,6 +43,13 @@ def no_report(fraction: float, text: str) -> None:
 
 def no_progress(fraction: float) -> None:
     """The same, where only the fraction is told."""
+
+
+def warm_up(types: tuple[type, ...] = STORED_TYPES[:1]) -> None:
+    """Load what is compiled, for pixels of those types: a second; if it was never compiled, seconds each."""
+    transform.warm_up(types)
+    edges.warm_up(types)
+    edge_colors(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))
 
 
 # Where hair is
@@ -61,8 +73,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
     -------
     Hair
         `matte`, (H, W) float32: how much of each pixel is hair, 0 to 1. `tone`: its color. `share`: of the photo;
-        `found`: whether that is any worth mentioning. `notices`: sentences for the user, the photo's own and where a
-        device failed.
+        `found`: whether that is any worth mentioning. `edges`, `base`: what recoloring has to know of the outline, and of
+        the photo's light. `notices`: sentences for the user, the photo's own and where a device failed.
 
     Raises
     ------
@@ -75,7 +87,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
     ----------
     Whole image: fully convolutional network (Long et al. 2015) with a U-shaped decoder (Ronneberger et al. 2015), by
     multi-scale inference. Texture: dense patch classification (Giusti et al. 2013). Outline: guided filter (He, Sun,
-    Tang 2013), or its linear model with learned coefficients (Levin et al. 2008; Wu et al. 2018).
+    Tang 2013), or its linear model with learned coefficients (Levin et al. 2008; Wu et al. 2018). Its colors: Germer et al.
+    2020, "Fast Multi-Level Foreground Estimation".
 
     Examples
     --------
@@ -92,8 +105,13 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    tone = measure_tone(*sample_photo(photo, matte))
-    return Hair(matte, tone, float(share), (*photo.notices, *notices), find_base(photo.rgb))
+    tone, outline = measure_tone(*sample_photo(photo, matte)), find_edge_colors(photo, matte)
+    return Hair(matte, tone, float(share), (*photo.notices, *notices), outline, find_base(photo.rgb))
+
+
+def find_edge_colors(photo: Photo, matte: np.ndarray) -> ScaledMap:
+    """The colors of hair and of what is behind it along the outline, as `edge_colors` finds them."""
+    return ScaledMap(edge_colors(photo.rgb, matte, photo.alpha), photo.height, photo.width)
 
 
 def segment_photo(
@@ -245,7 +263,8 @@ def recolor_layer(
     Returns
     -------
     numpy.ndarray
-        (H, W, 3) of the photo's dtype, sRGB-encoded: each pixel as if it were hair of that tone in the new shade.
+        (H, W, 3) of the photo's dtype, sRGB-encoded: each pixel as if it were hair of that tone in the new shade. Along the
+        outline, where pixels are hair in part, such that their hair alone is in the new shade when the matte masks it.
 
     Raises
     ------
@@ -285,7 +304,8 @@ def recolor_rows(
             rgb = np.ascontiguousarray(pixels[..., :3])
             position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
         shades, began = shades_between(shade, tips), 0.1
-    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength, hair.base):
+    outline = Outline(hair.matte, hair.edges) if hair.edges else None
+    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength, hair.base, outline):
         yield strip
         report(began + (1 - began) * rows.stop / len(pixels), "Recoloring")
 
@@ -314,8 +334,8 @@ def compose(
         return
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     photo = np.ascontiguousarray(pixels[box][..., :3])
-    base = part.hair.base and part.hair.base.part(int(rows[0]), int(columns[0]))
-    hair = replace(part.hair, matte=part.hair.matte[box], base=base)
+    outline, base = (m and m.cut(int(rows[0]), int(columns[0])) for m in (part.hair.edges, part.hair.base))
+    hair = replace(part.hair, matte=part.hair.matte[box], edges=outline, base=base)
     position = None if position is None else position[box]
     layer = np.concatenate(list(recolor_rows(photo, hair, shade, strength, tips, position, report)))
     above = take_color(photo, layer) if only_color else layer

@@ -29,7 +29,7 @@ NEEDED_MB = {"cpu": 1000, "cuda": 7000}
 # These modules import everything that the product needs.
 CHECK_IMPORTS = "import pip, hairmask_core.cli.main, hairmask_core.color.kernels"
 # Compiles the color formulas now, so that the user need not wait for it at the first start.
-COMPILE = "from hairmask_core.color.transform import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"
+COMPILE = "from hairmask_core.pipeline import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"
 # pip in an environment: isolated from the user's own packages, and it never asks.
 PIP = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 

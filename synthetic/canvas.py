@@ -40,6 +40,41 @@ class Canvas:
             cv2.polylines(self.mask, [path], False, float(hair), width, cv2.LINE_AA, FIXED_POINT)
 
 
+@dataclass
+class LayeredCanvas(Canvas):
+    """A canvas that also keeps what its hair alone adds to the image: hair, (h, w, 3) float32, 0…255, is the hair's color
+    times its alpha."""
+
+    hair: np.ndarray
+
+    def fill(self, alpha: np.ndarray, color, hair: bool = False) -> None:
+        super().fill(alpha, color, hair)
+        self.hair += alpha[..., None] * (np.asarray(color if hair else 0, np.float32) - self.hair)
+
+    def strokes(self, paths: np.ndarray, colors: np.ndarray, width: int, hair: bool = True) -> None:
+        super().strokes(paths, colors, width, hair)
+        alone = Canvas(self.hair, np.zeros_like(self.mask))
+        alone.strokes(paths, colors if hair else np.zeros_like(colors), width, hair)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A picture taken apart, exactly. hair, behind: (h, w, 3) float32, 0…255, what hair and all the rest add to it: their
+    color times the share of the pixel that they cover. alpha: (h, w) float32, 0…1, the hair's share. noise: as added,
+    (h, w, 1) or (h, w, 3) float32."""
+
+    hair: np.ndarray
+    alpha: np.ndarray
+    behind: np.ndarray
+    noise: np.ndarray
+
+    def picture(self, hair: np.ndarray | None = None) -> np.ndarray:
+        """The picture, (h, w, 3) uint8 RGB; with another `hair`, the same strands in other colors."""
+        return np.clip(np.round((self.hair if hair is None else hair) + self.behind + self.noise), 0, 255).astype(
+            np.uint8
+        )
+
+
 def fixed(points: np.ndarray) -> np.ndarray:
     """Coordinates in pixels as the int32 numbers with FIXED_POINT bits after the point that OpenCV wants."""
     return np.clip(np.round(points * (1 << FIXED_POINT)), -(2**20), 2**20).astype(np.int32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .canvas import Canvas, blobs, ellipse
+from .canvas import Canvas, LayeredCanvas, Layers, blobs, ellipse
 from .surfaces import NATURAL, draw_background, draw_cloth, render_surface
 
 SKINS = ((244, 210, 188), (232, 186, 158), (214, 160, 126), (180, 124, 90), (134, 88, 62), (92, 58, 42), (62, 40, 32))
@@ -357,17 +357,45 @@ def render_person(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     picture in ten has fur, grass or scenery only.
     """
     canvas = Canvas(draw_background(size, rng), np.zeros((size, size), np.float32))
-    if rng.random() < 0.1:
-        canvas.image[:] = render_surface(size, rng)[0]
-    else:
-        people = rng.choice([1, 2, 3], p=[0.8, 0.14, 0.06])
-        for radius in np.sort(size * np.exp(rng.uniform(np.log(0.05), np.log(0.3 if people == 1 else 0.16), people))):
-            turn = float(
-                rng.choice([rng.uniform(-0.3, 0.3), rng.choice([-1, 1]) * rng.uniform(0.4, 1), 2], p=[0.5, 0.22, 0.28])
-            )
-            center = np.array([rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.62)]) * size
-            draw_person(canvas, Head(center, radius, turn), rng)
-    light = 1 + rng.uniform(0, 0.15) * blobs(size, size / 1.5, rng)[..., None]
+    paint(canvas, rng)
+    light = draw_light(size, rng)
     image = np.clip(canvas.image * light, 0, 255)
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.8)) + rng.normal(0, rng.uniform(0.5, 5), image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), np.round(canvas.mask * 255).astype(np.uint8)
+
+
+def render_layers(size: int, rng: np.random.Generator) -> Layers:
+    """Such a picture as hair and all the rest apart, its alpha as blurred as the picture is."""
+    canvas = LayeredCanvas(
+        draw_background(size, rng), *(np.zeros((size, size, *more), np.float32) for more in ((), (3,)))
+    )
+    paint(canvas, rng)
+    light = draw_light(size, rng)
+    dimmed = light / np.maximum(1, (canvas.image * light).max(axis=2, keepdims=True) / 255)  # nothing may clip
+    sigma = rng.uniform(0.3, 0.8)
+    hair, alpha, behind = (
+        cv2.GaussianBlur(part.astype(np.float32), (0, 0), sigma)
+        for part in (canvas.hair * dimmed, canvas.mask, (canvas.image - canvas.hair) * dimmed)
+    )
+    noise = rng.normal(0, rng.uniform(0.5, 5), canvas.image.shape).astype(np.float32)
+    return Layers(hair, np.clip(alpha, 0, 1), behind, noise)
+
+
+def draw_light(size: int, rng: np.random.Generator) -> np.ndarray:
+    """Uneven light over the whole picture, (size, size, 1), about 1."""
+    return 1 + rng.uniform(0, 0.15) * blobs(size, size / 1.5, rng)[..., None]
+
+
+def paint(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Whatever the picture shows, in front of the background."""
+    size = len(canvas.mask)
+    if rng.random() < 0.1:
+        canvas.image[:] = render_surface(size, rng)[0]
+        return
+    people = rng.choice([1, 2, 3], p=[0.8, 0.14, 0.06])
+    for radius in np.sort(size * np.exp(rng.uniform(np.log(0.05), np.log(0.3 if people == 1 else 0.16), people))):
+        turn = float(
+            rng.choice([rng.uniform(-0.3, 0.3), rng.choice([-1, 1]) * rng.uniform(0.4, 1), 2], p=[0.5, 0.22, 0.28])
+        )
+        center = np.array([rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.62)]) * size
+        draw_person(canvas, Head(center, radius, turn), rng)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from .canvas import FIXED_POINT, fixed
+from .canvas import FIXED_POINT, Layers, fixed
 
 SUPERSAMPLING = 4
 TILE = 512  # pixels of the picture drawn at a time
@@ -77,17 +77,22 @@ def scenes() -> list[Scene]:
 
 def render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """The picture (h, w, 3) uint8 RGB and the alpha of its hair (h, w) float32, 0…1."""
+    layers = render_layers(scene)
+    return layers.picture(), layers.alpha
+
+
+def render_layers(scene: Scene) -> Layers:
+    """The picture as hair and background apart."""
     rng = np.random.default_rng(scene.number)
     width, height = scene.size
-    picture = draw_background(scene, rng)
+    behind = draw_background(scene, rng)
     scalp, strands = grow(scene, rng)
-    alpha = np.zeros((height, width), np.float32)
+    alpha, hair = np.zeros((height, width), np.float32), np.zeros((height, width, 3), np.float32)
     for rows, columns in tiles(height, width):
-        color, cover = draw_tile(scalp, strands, rows, columns)
-        alpha[rows, columns] = cover
-        picture[rows, columns] = color + (1 - cover[..., None]) * picture[rows, columns]
-    picture += rng.normal(0, rng.uniform(0.5, 3), (height, width, 1)).astype(np.float32)  # a sensor's noise
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8), alpha
+        hair[rows, columns], alpha[rows, columns] = draw_tile(scalp, strands, rows, columns)
+    behind *= 1 - alpha[..., None]
+    noise = rng.normal(0, rng.uniform(0.5, 3), (height, width, 1)).astype(np.float32)  # a sensor's
+    return Layers(hair, alpha, behind, noise)
 
 
 def tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:

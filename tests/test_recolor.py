@@ -25,7 +25,8 @@ from hairmask_core.color.tone_curve import (
 from hairmask_core.color.transform import FARTHEST, ToneTransform, apply_transform, gamut_shares
 from hairmask_core.errors import Cancelled, ShadeError
 from hairmask_core.hair.tone import LIT, QUANTILES, HairTone, measure_tone, tone_color
-from hairmask_core.photo.base import Base, find_base
+from hairmask_core.photo import compiled
+from hairmask_core.photo.base import find_base
 from hairmask_core.photo.oklab import (
     LAB_TO_LMS,
     LMS_TO_LAB,
@@ -38,6 +39,7 @@ from hairmask_core.photo.oklab import (
     unperceived,
 )
 from hairmask_core.photo.pixels import Photo, from_float
+from hairmask_core.photo.scaled_map import ScaledMap
 from hairmask_core.pipeline import find_hair
 
 
@@ -306,14 +308,14 @@ def test_the_base_follows_light_and_leaves_strands_to_the_detail():
     gray = (unperceived(np.tile(x + strands, (300, 1))) ** 3).astype(np.float32)
     encoded = np.where(gray <= 0.0031308, gray * 12.92, 1.055 * gray ** (1 / 2.4) - 0.055)
     base = find_base(np.repeat(encoded[..., None], 3, 2).astype(np.float32))
-    assert base.size == base.planes.shape[:2] == (300, 400) and base.exact
-    found = base.planes[..., 0] * (x + strands) + base.planes[..., 1]
+    assert (base.height, base.width) == base.values.shape[:2] == (300, 400)
+    found = base.values[..., 0] * (x + strands) + base.values[..., 1]
     away = abs(np.arange(400) - 200) > 12
     assert np.abs(found - x)[:, away].mean() < 0.008
     assert np.abs(found - x)[:, ~away].mean() < 0.06  # a step is no detail
-    assert base.planes[..., 2].min() > 0.8
+    assert base.values[..., 2].min() > 0.8
     flat = find_base(np.full((50, 50, 3), 20, np.uint8) + rng.integers(0, 2, (50, 50, 1)).astype(np.uint8))
-    assert flat.planes[..., 2].max() < 0.6
+    assert flat.values[..., 2].max() < 0.6
 
 
 def test_crushed_blacks_are_not_blown_up():
@@ -330,19 +332,19 @@ def test_a_part_of_the_photo_is_dyed_as_in_the_whole(astronaut):
         photo = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         base = find_base(photo)
         whole = recolor(photo, TONE, (0.7, 0.3, 0.1), base=base)
-        part = recolor(photo[150:400, 90:301], TONE, (0.7, 0.3, 0.1), base=base.part(150, 90))
+        part = recolor(photo[150:400, 90:301], TONE, (0.7, 0.3, 0.1), base=base.cut(150, 90))
         np.testing.assert_array_equal(part, whole[150:400, 90:301])
 
 
 # How it is computed
 
 
-def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform, base: Base) -> np.ndarray:
+def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform, base: ScaledMap) -> np.ndarray:
     """`apply_transform` in double precision: encoded values, 0…1, of shape (H, W, 3), with a base as fine as they are."""
     linear = np.where(np.abs(rgb) <= 0.04045, rgb / 12.92, np.sign(rgb) * ((np.abs(rgb) + 0.055) / 1.055) ** 2.4)
     lab = np.cbrt(linear @ RGB_TO_LMS.T) @ LMS_TO_LAB.T
     x = perceived(np.clip(lab[..., 0], 0, 1))
-    slope, offset, signal = np.moveaxis(base.planes.astype(float), -1, 0)
+    slope, offset, signal = np.moveaxis(base.values.astype(float), -1, 0)
     old = np.clip(slope * x + offset, 0, 1)
     grid = np.linspace(0, 1, dye.curves.shape[1])
     new = np.interp(old, grid, dye.curves[0])
@@ -367,16 +369,15 @@ def dye_by_the_formulas(rgb: np.ndarray, dye: ToneTransform, base: Base) -> np.n
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def smooth_base(size: tuple[int, int], seed: int) -> Base:
+def smooth_base(size: tuple[int, int], seed: int) -> ScaledMap:
     """A base that no photo has: any slope and offset, any share of signal."""
-    return Base(np.random.default_rng(seed).random((*size, 3)).astype(np.float32) * (0.8, 0.5, 1), size)
+    return ScaledMap(np.random.default_rng(seed).random((*size, 3), np.float32) * np.float32((0.8, 0.5, 1)), *size)
 
 
 @every_shade
 def test_every_color_is_dyed_by_the_formulas_at_every_depth(heads, shade):
     rng = np.random.default_rng(4)
     base = smooth_base((200, 200), 9)
-    base = Base(base.planes.astype(np.float32), base.size)
     for head in ("black", "blond", "dyed"):
         dye = make_transform(heads[head][2], shade.rgb)
         for dtype, tolerance in ((np.uint8, 0.6), (np.uint16, 4.0), (np.float32, 6e-5)):
@@ -412,15 +413,15 @@ def test_roots_without_division_are_as_exact_as_single_precision():
 
 
 def test_where_no_folder_can_be_written_it_is_compiled_all_the_same(monkeypatch):
-    compile_it = kernels.numba.njit
+    compile_it = compiled.numba.njit
 
     def refuse_to_keep(function, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return compile_it(function, **options)
 
-    monkeypatch.setattr(kernels.numba, "njit", refuse_to_keep)
-    assert kernels.compiled(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(compiled.numba, "njit", refuse_to_keep)
+    assert compiled.compiled(lambda x: x + 1)(2) == 3
 
 
 def test_a_dye_that_makes_no_sense_reads_no_foreign_memory():
@@ -428,7 +429,7 @@ def test_a_dye_that_makes_no_sense_reads_no_foreign_memory():
     rgb = np.random.default_rng(5).integers(0, 256, (64, 64, 4)).astype(np.uint8)
     for dtype in (np.uint8, np.uint16, np.float32):
         usual = np.full((2, 5), np.nan, np.float32)
-        base = Base(np.full((3, 3, 3), np.inf, np.float32), (64, 64))
+        base = ScaledMap(np.full((3, 3, 3), np.inf, np.float32), 64, 64)
         dyed = apply_transform(rgb.astype(dtype), ToneTransform(wild, usual, np.inf), base)
         assert np.isfinite(dyed).all()
 
@@ -459,7 +460,7 @@ def test_floats_beyond_the_range_are_taken_as_its_ends_and_leave_the_rest_alone(
     dyed = recolor(rgb, TONE, (0.7, 0.3, 0.1), base=base)
     finite = dyed[0, [0, 1, 3]]
     assert np.isfinite(finite).all() and finite.min() >= 0 and finite.max() <= 1
-    np.testing.assert_array_equal(dyed[:, 3:], recolor(rgb[:, 3:], TONE, (0.7, 0.3, 0.1), base=base.part(0, 3)))
+    np.testing.assert_array_equal(dyed[:, 3:], recolor(rgb[:, 3:], TONE, (0.7, 0.3, 0.1), base=base.cut(0, 3)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -22,11 +22,12 @@ import PIL
 
 from .. import __version__
 from ..checks import FAILED, NOTE, OK, Check, all_well, format_checks
-from ..color.transform import STORED_TYPES, warm_up
+from ..color.transform import STORED_TYPES
 from ..errors import ModelError, RequestError
 from ..inference.cards import ModelCard, choose_card, find_cards, models_folder, read_weights
 from ..inference.session import available_devices, ort
 from ..options import PROTOCOL
+from ..pipeline import warm_up
 from ..segmentation.segmenter import Segmenter, open_model, open_segmenter
 from ..server.protocol import receive_message, send_message
 from .common import EXIT_FAILED, add_network, make_parser

@@ -10,12 +10,11 @@ import numpy as np
 
 from ..color.blend import blend
 from ..color.shades import find_shade, named_shades
-from ..color.transform import warm_up
 from ..hair.instances import HairPart, divide_hair
 from ..options import MOST_PEOPLE, People
 from ..photo.files import write_image, write_photo
 from ..photo.pixels import Photo, from_float, to_float
-from ..pipeline import recolor_layer, shade_of_hair, tell_people_apart
+from ..pipeline import recolor_layer, shade_of_hair, tell_people_apart, warm_up
 from .common import add_photos, for_each_photo, look_for_hair, make_parser, share, start_model
 
 

@@ -6,9 +6,9 @@ numbers in them are of 32 bits, hence the many f4, and they touch few arrays. Im
 benchmarks/kernel_constants.py derives the constants of the roots and measures the roots' errors.
 """
 
-import numba
 import numpy as np
 
+from ..photo.compiled import compiled
 from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, TOE, perceived
 from .gamut import DARKEST, LIGHTEST, LINEAR_RANGE
 
@@ -25,15 +25,6 @@ CUBE_ROOT_START, FIFTH_ROOT_START = 1419870954, 1277923859
 # What makes up for the guess y: coefficients of h, h², … in (1 - h)^(-1/3) and (1 - h)^(-3/5), h = 1 - x yᵏ; before them is 1.
 CUBE_ROOT_SERIES = tuple(map(f4, (0.33332929, 0.22218178, 0.17442001, 0.15012501)))
 FIFTH_ROOT_SERIES = tuple(map(f4, (0.59999883, 0.47989002, 0.41619521, 0.3863481, 0.34329543)))
-
-
-def compiled(function):
-    """The function, to be compiled for the types that it is called with."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder to keep it in can be written: then it is compiled anew in every process
-        return numba.njit(function, **options)
 
 
 # The matrices of OKLab row by row: compiled code takes constants from tuples.
@@ -86,30 +77,33 @@ def linear_from_encoded(x):
 
 
 @compiled
-def find_base_row(planes, exact, row, columns, line, slope, offset, signal):
-    """The three planes at one row of pixels, by bilinear interpolation.
+def find_base(values, placement, y, start, line, slope, offset, signal):
+    """The base of some pixels of row y, from column `start` on: its three values, by bilinear interpolation.
 
-    planes: (h, w, 3). exact: they are as fine as the pixels. row, columns (n,): places in them, float32. line: (3, w), to work in. The rest: (n,), results.
+    values: (h, w, 3), and placement, of the `ScaledMap`. line: (3, w), to work in. The rest: (n,), results.
     """
-    last = planes.shape[1] - 1
-    if exact:
-        for x in range(columns.size):
-            here = planes[np.int32(row), np.int32(columns[0]) + x]
+    height, width = values.shape[0], values.shape[1]
+    down, top, across, left = placement
+    if down == 1.0 and across == 1.0:  # as fine as the photo
+        row, first = values[min(np.int64(top) + y, height - 1)], np.int64(left) + start
+        for x in range(slope.size):
+            here = row[min(first + x, width - 1)]
             slope[x], offset[x], signal[x] = here[0], here[1], here[2]
         return
-    i = min(np.int32(row), np.int32(planes.shape[0] - 1))
-    j = min(i + 1, planes.shape[0] - 1)
-    part = row - f4(i)
-    for x in range(planes.shape[1]):
+    place = min(max(down * y + top, 0.0), height - 1.0)
+    i = min(np.int64(place), height - 1)
+    above, below, part = values[i], values[min(i + 1, height - 1)], f4(place - i)
+    for x in range(width):
         for k in range(3):
-            line[k, x] = planes[i, x, k] + part * (planes[j, x, k] - planes[i, x, k])
-    for x in range(columns.size):
-        left = min(np.int32(columns[x]), np.int32(last))
-        right = min(left + 1, last)
-        part = columns[x] - f4(left)
-        slope[x] = line[0, left] + part * (line[0, right] - line[0, left])
-        offset[x] = line[1, left] + part * (line[1, right] - line[1, left])
-        signal[x] = line[2, left] + part * (line[2, right] - line[2, left])
+            line[k, x] = above[x, k] + part * (below[x, k] - above[x, k])
+    step, begin, last = f4(across), f4(across * start + left), np.int32(width - 1)
+    for x in range(slope.size):
+        place = between(step * f4(x) + begin, f4(0), f4(last))
+        i = np.int32(place)
+        j, part = min(i + np.int32(1), last), place - f4(i)
+        slope[x] = line[0, i] + part * (line[0, j] - line[0, i])
+        offset[x] = line[1, i] + part * (line[1, j] - line[1, i])
+        signal[x] = line[2, i] + part * (line[2, j] - line[2, i])
 
 
 @compiled
@@ -185,14 +179,14 @@ def encode_channel(channel):
 
 
 @compiled
-def transform_levels(pixels, out, linear, levels, planes, exact, rows, columns, curves, usual, keep):
+def transform_levels(pixels, out, linear, levels, values, placement, curves, usual, keep):
     """RGBA in whole numbers (H, W, 4). linear: of each level; levels: of linear light, evenly spaced, or none: computed.
 
-    planes: of the `Base`; rows (H,), columns (W,): places of the pixels in them.
+    values, placement: of the base, see `photo.base`.
     """
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    line = np.empty((3, planes.shape[1]), np.float32)
+    line = np.empty((3, values.shape[1]), np.float32)
     scale = f4(len(levels) - 1 if len(levels) else len(linear) - 1)
     for y in range(pixels.shape[0]):
         for start in range(0, pixels.shape[1], BLOCK):
@@ -200,7 +194,7 @@ def transform_levels(pixels, out, linear, levels, planes, exact, rows, columns, 
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
             s, o, n = slope[:count], offset[:count], signal[:count]
-            find_base_row(planes, exact, rows[y], columns[start : start + BLOCK], line, s, o, n)
+            find_base(values, placement, y, start, line, s, o, n)
             for i in range(count):
                 r[i], g[i], b[i] = linear[old[i, 0]], linear[old[i, 1]], linear[old[i, 2]]
             transform_block(r, g, b, s, o, n, curves, usual, keep)
@@ -222,18 +216,18 @@ def transform_levels(pixels, out, linear, levels, planes, exact, rows, columns, 
 
 
 @compiled
-def transform_floats(pixels, out, planes, exact, rows, columns, curves, usual, keep):
+def transform_floats(pixels, out, values, placement, curves, usual, keep):
     """RGBA in float32 (H, W, 4); see `transform_levels`."""
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    line = np.empty((3, planes.shape[1]), np.float32)
+    line = np.empty((3, values.shape[1]), np.float32)
     for y in range(pixels.shape[0]):
         for start in range(0, pixels.shape[1], BLOCK):
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
             s, o, n = slope[:count], offset[:count], signal[:count]
-            find_base_row(planes, exact, rows[y], columns[start : start + BLOCK], line, s, o, n)
+            find_base(values, placement, y, start, line, s, o, n)
             for i in range(count):
                 r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
             for channel in (r, g, b):

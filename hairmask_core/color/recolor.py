@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..photo.base import Base, find_base
+from ..photo.base import find_base
 from ..photo.pixels import bounded, check_map, check_rgb, from_float, to_float
+from ..photo.scaled_map import ScaledMap
 from ..photo.strips import row_strips, work_in_strips
+from .edges import Outline, dye_hair
 from .tone_curve import Tone, make_transform
 from .transform import ToneTransform, apply_transform
 
@@ -19,7 +21,7 @@ def recolor(
     shade: tuple[float, float, float],
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
-    base: Base | None = None,
+    base: ScaledMap | None = None,
 ) -> np.ndarray:
     """Every pixel recolored as if it were hair of the measured tone dyed in the shade.
 
@@ -43,7 +45,7 @@ def recolor_along(
     position: np.ndarray | None,
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
-    base: Base | None = None,
+    base: ScaledMap | None = None,
 ) -> np.ndarray:
     """As `recolor`, with a shade that changes over the photo; see `recolor_strips`."""
     out = np.empty_like(pixels)
@@ -59,14 +61,18 @@ def recolor_strips(
     shades: list[tuple[float, float, float]],
     position: np.ndarray | None = None,
     strength: float = 1.0,
-    base: Base | None = None,
+    base: ScaledMap | None = None,
+    outline: Outline | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """As `recolor`, with a shade that changes over the photo, strip by strip from top to bottom: (rows, their pixels).
 
     shades: at positions evenly spaced from 0 to 1. position: (H, W) float32, 0…1; each pixel is the linear mixture of
     its recolorings in the two nearest shades. None stands for 0 everywhere.
+    outline: where the hair ends, and what is behind it: there, hair alone is recolored; see `edges`.
     """
     check_rgb(pixels, (3, 4))
+    if outline is not None:
+        check_map(outline.matte, pixels.shape[:2], np.float32)
     if position is not None:
         check_map(position, pixels.shape[:2], np.float32)
     if not 0 <= strength <= 1:
@@ -80,17 +86,20 @@ def recolor_strips(
     transforms = [make_transform(tone, shade) for shade in shades]
     whole = base or find_base(pixels)
 
-    def paint(rows: slice) -> np.ndarray:
-        here = whole.part(rows.start)
+    def dye(colors: np.ndarray, rows: slice) -> np.ndarray:
+        here = whole.cut(rows.start, 0)
         if position is None:
-            return apply_transform(pixels[rows], transforms[0], here, strength)
-        return _mix(pixels[rows], position[rows], transforms, here, strength)
+            return apply_transform(colors, transforms[0], here, strength)
+        return _mix(colors, position[rows], transforms, here, strength)
+
+    def paint(rows: slice) -> np.ndarray:
+        return dye(pixels[rows], rows) if outline is None else dye_hair(dye, pixels, outline, rows, strength)
 
     yield from work_in_strips(paint, height, width)
 
 
 def _mix(
-    pixels: np.ndarray, position: np.ndarray, transforms: list[ToneTransform], base: Base, strength: float
+    pixels: np.ndarray, position: np.ndarray, transforms: list[ToneTransform], base: ScaledMap, strength: float
 ) -> np.ndarray:
     """Transform each pixel by the two transforms nearest to its position, and mix the results."""
     place = bounded(position) * np.float32(len(transforms) - 1)

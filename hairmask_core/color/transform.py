@@ -8,8 +8,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..photo.base import Base, find_base
+from ..photo.base import find_base
 from ..photo.oklab import linear_levels, srgb_to_linear
+from ..photo.scaled_map import ScaledMap
 
 STORED_TYPES = (np.uint8, np.uint16, np.float32)  # of pixels
 FARTHEST = 1e6  # what float pixels hold beyond that is drawn as that, lest the formulas overflow
@@ -30,7 +31,7 @@ class ToneTransform(NamedTuple):
 
 
 def apply_transform(
-    pixels: np.ndarray, transform: ToneTransform, base: Base | None = None, strength: float = 1.0
+    pixels: np.ndarray, transform: ToneTransform, base: ScaledMap | None = None, strength: float = 1.0
 ) -> np.ndarray:
     """Colors of hair -> colors of that hair dyed.
 
@@ -55,7 +56,7 @@ def apply_transform(
     if base is None:
         base = find_base(old)
     out = np.empty_like(old)
-    where = base.planes, base.exact, *(base.places(axis, old.shape[axis]) for axis in (0, 1))
+    where = base.values, base.placement
     how = transform.curves, transform.usual, np.float32(transform.keep)
     if old.dtype == np.float32:
         kernels.transform_floats(old, out, *where, *how)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..photo.base import Base
 from ..photo.oklab import oklab_to_rgb, perceived, rgb_to_oklab, unperceived
 from ..photo.pixels import Photo, bounded, to_float
+from ..photo.scaled_map import ScaledMap
 
 # Less of the photo than this counts as no hair: a head in the far background is larger.
 NO_HAIR_SHARE = 0.0005
@@ -50,13 +50,16 @@ class Hair:
     share: of the working-scale pixels with probability >= 0.5, 0…1.
     notices: sentences for the user on how it was found: of a device that failed, where one did.
     base: of the photo; see `find_base`. None: to be found when it is needed.
+    edges: what tells hair and what is behind it apart along the outline (`matting.foreground`); None: every pixel counts
+    as hair throughout.
     """
 
     matte: np.ndarray
     tone: HairTone
     share: float
     notices: tuple[str, ...] = ()
-    base: Base | None = None
+    edges: ScaledMap | None = None
+    base: ScaledMap | None = None
 
     @property
     def found(self) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import cv2
 import numpy as np
 
 from .oklab import perceived, rgb_to_oklab
 from .pixels import bounded, to_float
+from .scaled_map import ScaledMap
 
 LONG_SIDE = 1000  # pixels at which it is found: it changes slowly
 RADIUS = 0.01  # of the long side: strands are finer, locks and the head's rounding larger
@@ -18,39 +17,12 @@ EDGE = 0.03  # step of lightness from which it is an edge and belongs to the bas
 NOISE = 0.004
 
 
-@dataclass(frozen=True)
-class Base:
-    """The base of a photo, or of a part of it, at a smaller scale.
-
-    planes: (h, w, 3) float32, of the whole photo: at a pixel of lightness x, the base is planes[0]·x + planes[1], and
-    planes[2], 0…1, is how much of what differs from it nearby is no noise. size: (height, width) of the photo.
-    corner: (y, x) of the part's first pixel.
-    """
-
-    planes: np.ndarray
-    size: tuple[int, int]
-    corner: tuple[int, int] = (0, 0)
-
-    def part(self, y: int, x: int = 0) -> Base:
-        """Of the part that begins y rows below and x columns right of this one."""
-        return replace(self, corner=(self.corner[0] + y, self.corner[1] + x))
-
-    @property
-    def exact(self) -> bool:
-        """Whether the planes are as fine as the photo."""
-        return self.planes.shape[:2] == self.size
-
-    def places(self, axis: int, count: int) -> np.ndarray:
-        """Where `count` rows (axis 0) or columns (1) of the part lie in the planes: (count,) float32, from 0."""
-        small = self.planes.shape[axis]
-        place = (np.arange(count) + self.corner[axis] + 0.5) * (small / self.size[axis]) - 0.5
-        return np.clip(place, 0, small - 1).astype(np.float32)
-
-
-def find_base(rgb: np.ndarray) -> Base:
+def find_base(rgb: np.ndarray) -> ScaledMap:
     """The base of a photo's lightness.
 
     rgb: (H, W, 3 or more) uint8, uint16 or float32, sRGB-encoded; what follows blue does not count, NaN counts as 0.
+    Returns a map of three values: at a pixel of lightness x (`oklab.perceived`), the base is the first times x, plus the
+    second; the third, 0…1, is how much of what differs from it nearby is no noise.
 
     Method: base and detail (Durand, Dorsey 2002, "Fast bilateral filtering for the display of high-dynamic-range
     images") by the guided filter (He, Sun, Tang 2013), whose coefficients are found at a smaller scale (He, Sun 2015,
@@ -71,5 +43,4 @@ def find_base(rgb: np.ndarray) -> Base:
     variance = np.maximum(mean(x * x) - middle * middle, 0)
     slope = variance / (variance + np.float32(EDGE**2))
     signal = np.maximum(variance - np.float32(NOISE**2), 0) / np.maximum(variance, np.float32(1e-9))
-    planes = cv2.merge([mean(slope), mean(middle - slope * middle), signal])
-    return Base(planes, (height, width))
+    return ScaledMap(cv2.merge([mean(slope), mean(middle - slope * middle), signal]), height, width)

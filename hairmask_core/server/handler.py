@@ -45,7 +45,8 @@ class FoundHair:
     @property
     def nbytes(self) -> int:
         labels = [self.instances.labels] if self.instances else []
-        return sum(array.nbytes for array in (self.hair.matte, *labels, *self.positions.values()))
+        maps = [part.values for part in (self.hair.edges, self.hair.base) if part]
+        return sum(array.nbytes for array in (self.hair.matte, *maps, *labels, *self.positions.values()))
 
 
 class Handler:

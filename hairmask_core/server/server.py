@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
-from ..color.transform import warm_up
 from ..errors import Cancelled, HairmaskError, NoHairError, RequestError
 from ..inference.session import lacks_memory
 from ..options import PROTOCOL, OptionsError, Request, shown
+from ..pipeline import warm_up
 from .handler import Handler
 from .pixel_files import file_names, pixel_file
 from .protocol import receive_message, send_message

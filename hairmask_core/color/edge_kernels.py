@@ -1,0 +1,83 @@
+"""The inner loops of `edges`, compiled; see there for the formulas."""
+
+import numpy as np
+
+from ..photo.compiled import compiled
+from .kernels import between, f4
+
+CHANNELS = 9  # of the map, see `edges.Outline`
+
+
+@compiled
+def interpolate_row(values, y, row):
+    """Row y of a map (h, n), linearly between its rows, into row (n,)."""
+    y = min(max(y, 0.0), float(len(values) - 1))
+    above = int(y)
+    first, second, part = values[above], values[min(above + 1, len(values) - 1)], f4(y - above)
+    for i in range(row.size):
+        row[i] = first[i] + part * (second[i] - first[i])
+
+
+@compiled
+def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess):
+    """See `edges.unmix`. hair: a copy of the pixels, changed in place. gains: (h, W) float32, to be filled. values: the map,
+    (…, CHANNELS · its width). full: the stored number that means 1. excess: of `edges`. Returns how many pixels are on the
+    outline.
+    """
+    found, last = 0, values.shape[1] // CHANNELS - 1
+    rounding, scale = f4(0.5) if full > f4(1) else f4(0), f4(1) / full
+    row = np.empty(values.shape[1], np.float32)
+    step, start = f4(placement[2]), f4(placement[3])
+    for y in range(matte.shape[0]):
+        ready = False
+        for x in range(matte.shape[1]):
+            gains[y, x] = f4(-1)
+            p = matte[y, x]
+            if not p > f4(0):
+                continue
+            if not ready:
+                interpolate_row(values, placement[0] * y + placement[1], row)
+                ready = True
+            place = between(step * f4(x) + start, f4(0), f4(last))
+            j = np.int32(place)
+            i, k = CHANNELS * j, CHANNELS * min(j + 1, last)
+            if p >= f4(1) and row[i + 7] <= f4(0) and row[k + 7] <= f4(0):
+                continue
+            part = place - f4(j)
+            r = between(f4(pixels[y, x, 0]) * scale, f4(0), f4(1))
+            g = between(f4(pixels[y, x, 1]) * scale, f4(0), f4(1))
+            b = between(f4(pixels[y, x, 2]) * scale, f4(0), f4(1))
+            near = row[i + 3] * r + row[i + 4] * g + row[i + 5] * b - row[i + 6]
+            far = row[k + 3] * r + row[k + 4] * g + row[k + 5] * b - row[k + 6]
+            off = between(near + part * (far - near), f4(0), f4(1)) - p
+            u, v = row[i + 7] + part * (row[k + 7] - row[i + 7]), row[i + 8] + part * (row[k + 8] - row[i + 8])
+            doubt = u * (f4(1) + off * off / (u + v))
+            trust = doubt / (doubt + v)
+            share = p + trust * off
+            if share >= f4(1) and p >= f4(1):
+                continue
+            found += 1
+            gains[y, x] = min(share / p, f4(1) + excess * trust)
+            rest = f4(1) - share
+            r += rest * (row[i] + part * (row[k] - row[i]))
+            g += rest * (row[i + 1] + part * (row[k + 1] - row[i + 1]))
+            b += rest * (row[i + 2] + part * (row[k + 2] - row[i + 2]))
+            hair[y, x, 0] = between(r, f4(0), f4(1)) * full + rounding
+            hair[y, x, 1] = between(g, f4(0), f4(1)) * full + rounding
+            hair[y, x, 2] = between(b, f4(0), f4(1)) * full + rounding
+    return found
+
+
+@compiled
+def mix_rows(pixels, hair, dyed, gains, strength, low, high, rounding):
+    """See `edges.mix`. dyed: changed in place. low, high: what is drawn, unless the photo goes beyond."""
+    for y in range(gains.shape[0]):
+        for x in range(gains.shape[1]):
+            gain = gains[y, x]
+            if gain < f4(0):
+                continue
+            for c in range(3):
+                old = f4(pixels[y, x, c])
+                new = old + gain / strength * (f4(dyed[y, x, c]) - f4(hair[y, x, c]))
+                new = between(new, min(old, low), max(old, high))
+                dyed[y, x, c] = old + strength * (new - old) + rounding

@@ -1,0 +1,36 @@
+"""Maps of a photo that change slowly, kept small and enlarged where they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ScaledMap:
+    """A map of a photo, or of a part cut out of it, at a smaller scale.
+
+    values: (h, w, c) float32, evenly spaced over the whole photo; between them they are interpolated bilinearly.
+    height, width: of the whole photo. top, left: where the part begins in it, whose pixels are counted from there.
+    """
+
+    values: np.ndarray
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
+    def cut(self, top: int, left: int) -> ScaledMap:
+        """The map of what is cut out of this one's photo and begins there."""
+        return replace(self, top=self.top + top, left=self.left + left)
+
+    @property
+    def placement(self) -> tuple[float, float, float, float]:
+        """What takes row y and column x of the part to those of `values`: a, b, c and d of a·y + b and c·x + d."""
+        down, across = self.values.shape[0] / self.height, self.values.shape[1] / self.width
+        return down, (self.top + 0.5) * down - 0.5, across, (self.left + 0.5) * across - 0.5
