@@ -8,7 +8,8 @@ new color: p·T(F) + (1-p)·B, F each pixel's hair, B what is behind, T the reco
 Printed: the mean ΔE2000 (CIEDE2000) of the picture that is seen where 0.02 < alpha < 0.98, with layers that hold T of
 the photo everywhere ("as if all were hair") and with what ships, for mattes from three places: the true alpha; what the
 product refines from a coarse map (`coarse_map` of matte.py) with the guided filter and with the network; and, on people,
-what find_hair finds, where it finds them (IoU 0.6).
+what find_hair finds, where it finds them (IoU 0.6). "any layer": the least that a layer could leave through that matte; what is
+seen of the old color where the matte is too low, no layer can make up for.
 
 Photos (--data): dark-haired portraits, dyed copper. Printed: the share of the outline's pixels that are more than RIM
 levels lighter than both sides of it (`rim`), over photos. The photos themselves have some, too: "new" are those that are
@@ -124,6 +125,11 @@ def measure_rendered(name: str, layers: Layers, shown: list | None = None) -> li
                 way: float(deltaE_ciede2000(expected, rgb2lab(picture[edge] / 255)).mean())
                 for way, picture in seen.items()
             }
+            # The best that any layer could show through that matte, within levels 1 to 254.
+            p = matte[edge][:, None]
+            layer = np.clip((truth[edge] / 255 - (1 - p) * rgb[edge] / 255) / np.maximum(p, 1e-4), 1 / 255, 254 / 255)
+            best = np.round(255 * (rgb[edge] / 255 + p * (layer - rgb[edge] / 255))) / 255
+            errors["any layer"] = float(deltaE_ciede2000(expected, rgb2lab(best)).mean())
             records.append({"picture": name, "matte": matte_name, "shade": shade, **errors})
             if shown is not None and shade == SHADES[0]:
                 shown.append([rgb, truth, *seen.values(), np.uint8(matte * 255)[..., None].repeat(3, 2)])
@@ -131,7 +137,10 @@ def measure_rendered(name: str, layers: Layers, shown: list | None = None) -> li
 
 
 def format_rendered(records: list[dict]) -> str:
-    lines = ["| pictures | matte | n | as if all were hair | ships | share | worst share |", "|---" * 7 + "|"]
+    lines = [
+        "| pictures | matte | n | as if all were hair | ships | share | worst share | any layer |",
+        "|---" * 8 + "|",
+    ]
     for kind in ("strands", "person"):
         for matte in dict.fromkeys(record["matte"] for record in records):
             for shade in (*SHADES, "all"):
@@ -144,7 +153,8 @@ def format_rendered(records: list[dict]) -> str:
                     old, new = (np.array([r[way] for r in these]) for way in ("all hair", "ships"))
                     lines.append(
                         f"| {kind} | {matte}, {shade} | {len(these)} | {old.mean():.2f} | {new.mean():.2f} "
-                        f"| {new.mean() / old.mean():.0%} | {(new / old).max():.0%} |"
+                        f"| {new.mean() / old.mean():.0%} | {(new / old).max():.0%} "
+                        f"| {np.mean([r['any layer'] for r in these]):.2f} |"
                     )
     return "\n".join(lines)
 
