@@ -309,7 +309,7 @@ class Window:
         search = f"xdotool search --onlyvisible --name '{title}' 2>/dev/null || true"
         return (run(self.gimp, ["sh", "-c", search], 60, DISPLAY=self.display).split() or [""])[-1]
 
-    def wait_for(self, title: str, seconds: float = 60) -> str:
+    def wait_for(self, title: str, seconds: float = 180) -> str:
         """Wait until a window whose title matches is there to stay; returns its number."""
         deadline, before = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
@@ -321,7 +321,7 @@ class Window:
         self.screenshot(Path(tempfile.gettempdir()) / "gimp-window-missing.png")
         raise AssertionError(f"No window named {title!r} after {seconds} seconds")
 
-    def wait_until_gone(self, title: str, seconds: float = 60) -> None:
+    def wait_until_gone(self, title: str, seconds: float = 180) -> None:
         """Wait until no window of that title is visible any more."""
         deadline = time.monotonic() + seconds
         while self.find(title):
