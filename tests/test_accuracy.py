@@ -47,7 +47,7 @@ def test_photos_have_the_iou_that_they_had(card, dataset):
     sample = held_out_pairs(DATA, dataset)[:: EVERY[card.task]]
     records = evaluate(sample, lambda photo: find_hair(photo, model).matte)["photos"]
     found = {record["name"]: record["iou"] for record in records if "iou" in record}
-    assert len(found) >= 10 and set(found) <= set(kept)
+    assert len(found) >= 5 and set(found) <= set(kept)
     off = {name: iou - kept[name] for name, iou in found.items()}
     assert np.mean(list(off.values())) == pytest.approx(0, abs=1e-3), f"{card.name}: {AGAIN}"
     assert max(map(abs, off.values())) < 0.02, off
