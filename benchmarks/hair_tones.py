@@ -8,8 +8,8 @@ CIE L* / 100 (`oklab.perceived`); a and b are OKLab's.
 
   quantiles   of the hair's lightness, 0…1
   depths      for a row of median lightnesses, of the NEAREST photos whose hair is about so light, medians: `median`,
-              `offsets` of the quantiles from it, `spread` of a and b together around their trend over the hair's own
-              lightness (standard deviation)
+              `offsets` of the quantiles from it; standard deviations: `contrast` of lightness, `local` of lightness less
+              its blur over 4 pixels, `spread` of a and b together around their trend over the hair's own lightness
   chroma      how colorful hair is at lightnesses evenly spaced from 0 to 1, as a share of its chroma in the middle: log
               chroma = of the photo + of the lightness, by least squares
   hue_turn    how much hue turns from red to yellow as hair gets lighter, degrees over the whole of lightness, likewise
@@ -21,6 +21,7 @@ import argparse
 import json
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from hairmask_core.photo.oklab import perceived, rgb_to_oklab
 SETS = ("figaro1k", "celebamask", "celebahq")
 LONG_SIDE, RIM = 400, 7  # pixels: of the photo; of the mask's outline that may be skin
 LEAST = 2500  # pixels of hair
+BLUR = 4  # pixels: what is finer is local
 NEAREST = 80  # photos
 DEPTHS = (0.04, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 BINS = 25  # of lightness
@@ -39,19 +41,30 @@ COLORFUL = 0.02  # OKLab chroma from which hair has a color whose course can be 
 TARGET = Path(__file__).resolve().parent.parent / "hairmask_core" / "color" / "hair_tones.json"
 
 
-def measure(image: Path, mask: Path) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """Quantiles of lightness, spread of color, and its trend (n, 3): lightness, a, b. None: too little hair."""
-    rgb = cv2.imread(str(image))[..., ::-1]
+class Measured(NamedTuple):
+    """Of one photo's hair, see above. trend: (n, 3), lightness, a, b, from dark to bright."""
+
+    quantiles: np.ndarray
+    contrast: float
+    local: float
+    spread: float
+    trend: np.ndarray
+
+
+def measure(rgb: np.ndarray, mask: np.ndarray) -> Measured | None:
+    """None: too little hair. rgb: (H, W, 3) uint8, a photo. mask: (H, W) uint8, 255 where it is hair."""
     scale = LONG_SIDE / max(rgb.shape[:2])
     rgb = cv2.resize(np.ascontiguousarray(rgb), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    drawn = cv2.resize(cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE), rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
+    drawn = cv2.resize(mask, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
     hair = cv2.erode((drawn > 200).astype(np.uint8), np.ones((RIM, RIM))) > 0
     if hair.sum() < LEAST:
         return None
-    lab = rgb_to_oklab(rgb)[hair].astype(float)
-    lab[:, 0] = perceived(lab[:, 0])
+    lab = rgb_to_oklab(rgb).astype(float)
+    lab[..., 0] = perceived(np.clip(lab[..., 0], 0, 1))
+    local = (lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), BLUR))[hair].std()
+    lab = lab[hair]
     trend, spread = color_trend(lab)
-    return np.quantile(lab[:, 0], QUANTILES), spread, trend
+    return Measured(np.quantile(lab[:, 0], QUANTILES), float(lab[:, 0].std()), float(local), spread, trend)
 
 
 def course(values: np.ndarray, photos: np.ndarray, bins: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -73,9 +86,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
     args = parser.parse_args()
     pairs = [pair for name in SETS for pair in find_pairs(args.data / name / "images", args.data / name / "masks")]
-    found = [measure(*pair) for pair in pairs if zlib.crc32(pair[0].stem.encode()) % 10 > 1]
-    rows = [row for row in found if row]
-    quantiles, spreads = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    rows = []
+    for image, mask in pairs:
+        if zlib.crc32(image.stem.encode()) % 10 > 1:
+            row = measure(cv2.imread(str(image))[..., ::-1], cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE))
+            rows += [row] if row else []
+    quantiles = np.array([row.quantiles for row in rows])
     medians = quantiles[:, QUANTILES.index(0.5)]
     depths = []
     for depth in DEPTHS:
@@ -85,12 +101,16 @@ def main() -> None:
             {
                 "median": round(float(np.median(medians[near])), 3),
                 "offsets": [round(float(offset), 3) for offset in offsets],
-                "spread": round(float(np.median(spreads[near])), 4),
+                **{
+                    name: round(float(np.median([getattr(rows[i], name) for i in near])), 4)
+                    for name in ("contrast", "local", "spread")
+                },
             }
         )
 
     points = []  # photo, bin, chroma, hue
-    for number, (_, _, trend) in enumerate(rows):
+    for number, row in enumerate(rows):
+        trend = row.trend
         chroma, hue = np.hypot(trend[:, 1], trend[:, 2]), np.degrees(np.arctan2(trend[:, 2], trend[:, 1]))
         if np.median(chroma) > COLORFUL and 25 < np.median(hue) < 100:  # no dyes, no casts
             bins = np.minimum((trend[:, 0] * BINS).astype(int), BINS - 1)
