@@ -77,5 +77,5 @@ def test_hair_is_looked_for_once_for_each_way_of_looking(astronaut, tmp_path):
         return "Looking for hair" in said
 
     assert looked() and not looked() and not looked(shade="red", strength=0.5) and not looked(step=5)
-    assert looked(refine=False) and looked(quality="best") and looked(engine="texture", step=9)
-    assert not looked(engine="texture", step=9, quality="best") and looked(engine="texture", step=10) and not looked()
+    assert looked(refine=False) and looked(quality="best") and looked(engine="texture", step=34)
+    assert not looked(engine="texture", step=34, quality="best") and looked(engine="texture", step=35) and not looked()

@@ -88,21 +88,40 @@ def people(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def home(people):
-    """A home folder with a space and an umlaut in its name and two GIMP profiles in it, and the product installed."""
+def untouched(people):
+    """A home folder with a space and an umlaut in its name and three GIMP profiles in it, and what was in it at first."""
     home = people / "Jürgen Müller"
     for version in ("2.10", "3.0", "3.2"):
         (home / ".config/GIMP" / version / "plug-ins").mkdir(parents=True)
+    (home / ".config/GIMP/3.0/plug-in-settings").mkdir()
     (home / ".config/GIMP/3.0/plug-ins/other").mkdir()
     (home / ".config/GIMP/3.0/plug-ins/other/other.py").write_text("somebody else's")
+    (home / "letter.txt").write_text("Dear …")
+    return home, tree(home)
+
+
+@pytest.fixture(scope="module")
+def home(untouched):
+    """It with the product installed, after a first try that was killed on the way.
+
+    Half of an environment, also where it says that it is complete and its Python is broken, is made anew.
+    """
+    home, venv = untouched[0], untouched[0] / DATA / "venv"
+    assert interrupt(home, signal.SIGKILL, "numpy*") == -signal.SIGKILL
+    assert not environment.is_complete(venv)
+    (venv / environment.MARK).write_text("cpu")
+    (venv / "bin/python").unlink()
+    program(venv, "bin/python", "#!/bin/sh\nexit 1\n")
+    assert not environment.is_complete(venv)
     done = run_installer(home)
     assert done.returncode == 0, done.stdout + done.stderr
-    (home / "said.txt").write_text(done.stdout)
+    assert environment.is_complete(venv) and not (home / DATA / "work").exists()
+    (home.parent / "said.txt").write_text(done.stdout)
     return home
 
 
 def test_it_says_what_it_did_and_what_to_do_next(home):
-    said = (home / "said.txt").read_text()
+    said = (home.parent / "said.txt").read_text()
     assert f"Hair Recolor {__version__}" in said and "It works: the network runs on" in said
     assert "Filters > Hair > Recolor…" in said and said.count("Plug-in: ") == 3
 
@@ -155,6 +174,7 @@ def test_demo_draws_before_and_after(home, portrait):
     assert done.returncode == 0, done.stderr
     picture = Path(done.stdout.strip().splitlines()[-1].removeprefix("Before and after: "))
     assert read_photo(picture).width > 1000
+    shutil.rmtree(picture.parent)  # it is the user's: uninstalling would leave it
 
 
 def test_demo_of_a_file_that_is_no_photo(home, tmp_path, monkeypatch, capfd):
@@ -247,30 +267,6 @@ def interrupt(home, by, once):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def test_killed_on_the_way_it_goes_on_and_uninstalling_leaves_what_was_there_before(people):
-    """Half of an environment, also where it says that it is complete and its Python is broken, is made anew."""
-    home = people / "home"
-    (home / ".config/GIMP/3.0/plug-in-settings").mkdir(parents=True)
-    (home / "letter.txt").write_text("Dear …")
-    before = tree(home)
-    venv = home / DATA / "venv"
-    assert interrupt(home, signal.SIGKILL, "numpy*") == -signal.SIGKILL
-    assert not environment.is_complete(venv)
-    (venv / environment.MARK).write_text("cpu")
-    (venv / "bin/python").unlink()
-    program(venv, "bin/python", "#!/bin/sh\nexit 1\n")
-    assert not environment.is_complete(venv)
-    done = run_installer(home)
-    assert done.returncode == 0, done.stderr
-    assert environment.is_complete(venv)
-    assert not (home / DATA / "work").exists()
-    (home / ".config/GIMP/3.0/plug-in-settings/GimpProcedureConfigRun-python-fu-hair-recolor.last").touch()
-    done = run_installer(home, "--uninstall")
-    assert done.returncode == 0 and "is removed" in done.stdout
-    assert tree(home) == before
-    assert "Nothing to remove" in run_installer(home, "--uninstall").stdout
 
 
 def test_interrupted_by_the_user_and_uninstalled(people):
@@ -842,3 +838,15 @@ def test_gpu_build_only_where_a_driver_answers(tmp_path, monkeypatch, answer, ru
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert environment.choose_runtime() == runtime
+
+
+# The end
+
+
+def test_uninstalling_leaves_what_was_there_before(home, untouched):
+    """The last test here, for the others need the installation."""
+    (home / ".config/GIMP/3.0/plug-in-settings/GimpProcedureConfigRun-python-fu-hair-recolor.last").touch()
+    done = run_installer(home, "--uninstall")
+    assert done.returncode == 0 and "is removed" in done.stdout
+    assert tree(home) == untouched[1]
+    assert "Nothing to remove" in run_installer(home, "--uninstall").stdout

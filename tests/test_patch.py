@@ -90,16 +90,16 @@ def test_a_model_without_the_other_parts_works(texture_model, tmp_path, photo):
     for part in ("coarser", "fusion", "pixels"):
         del card[part]
     path.write_text(json.dumps(card))
-    alone = open_model(engine="texture", step=9, device="cpu", folder=folder)
+    alone = open_model(engine="texture", step=20, device="cpu", folder=folder)
     assert alone.coarser is None and alone.pixels is None
     (crop,) = segment_photo(photo, alone)
-    (expected,) = segment_photo(photo, replace(texture_model, coarser=None, pixels=None, step=9))
+    (expected,) = segment_photo(photo, replace(texture_model, coarser=None, pixels=None, step=20))
     np.testing.assert_array_equal(crop.coarse, expected.coarse)
 
 
 @pytest.mark.slow
 def test_the_pipeline_goes_on_from_there(photo, texture_model):
-    model = texture_model.adjusted(step=9)
+    model = texture_model.adjusted(step=20)
     hair = find_hair(photo, model)
     assert hair.matte.shape == (192, 256) and 0 < hair.share < 1
     raw = find_hair(photo, model, refine=False)

@@ -15,8 +15,8 @@ from hairmask_core.segmentation.sliding_window import (
 
 @pytest.fixture(scope="module")
 def photo(astronaut):
-    """Hair, skin and background, (96, 80, 3)."""
-    return astronaut[100:196, 180:260].astype(np.float32) / 255
+    """Hair, skin and background, (64, 56, 3)."""
+    return astronaut[110:174, 190:246].astype(np.float32) / 255
 
 
 def by_hand(photo, classifier, y, x):
@@ -35,7 +35,7 @@ def test_step_1_equals_the_sliding_window_everywhere(photo, classifier):
     assert found.shape == photo.shape[:2] and found.dtype == np.float32
     assert found.std() > 0.1  # there is something to differ in
     np.testing.assert_allclose(found, slide_window(photo, classifier, 1), atol=1e-4)
-    for y, x in ((0, 0), (0, 79), (95, 0), (95, 79), (17, 17), (48, 31), (95, 40)):
+    for y, x in ((0, 0), (0, 55), (63, 0), (63, 55), (17, 17), (38, 31), (63, 40)):
         assert found[y, x] == pytest.approx(by_hand(photo, classifier, y, x), abs=1e-4)
 
 
@@ -54,7 +54,7 @@ def test_every_step_is_a_part_of_step_1(photo, classifier):
     ways = set()
     for step in range(1, LARGEST_STEP + 1):
         found = dense_map(photo, classifier, step)
-        assert found.shape == (-(-96 // step), -(-80 // step))
+        assert found.shape == (-(-64 // step), -(-56 // step))
         np.testing.assert_allclose(found, whole[::step, ::step], atol=1e-4)
         ways.add(cheapest_way(classifier, step))
     assert ways == {"dilated", "strided", "windows"}
@@ -88,7 +88,7 @@ def test_impossible_steps_are_refused(photo, classifier, step):
 
 def test_progress_is_told_tile_by_tile_and_can_stop_the_work(photo, classifier):
     said = []
-    dense_map(photo, classifier, tile=32, report=said.append)
+    dense_map(photo, classifier, tile=24, report=said.append)
     assert len(said) == 9 and said == sorted(said) and said[-1] == 1
 
     def stop(done):
@@ -97,7 +97,7 @@ def test_progress_is_told_tile_by_tile_and_can_stop_the_work(photo, classifier):
 
     said.clear()
     with pytest.raises(Cancelled):
-        dense_map(photo, classifier, tile=32, report=stop)
+        dense_map(photo, classifier, tile=24, report=stop)
     assert len(said) == 1
 
 
