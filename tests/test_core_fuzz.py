@@ -47,6 +47,8 @@ from hairmask_core.server.pixel_files import (
     write_pixels,
 )
 
+pytestmark = pytest.mark.slow  # all together
+
 STORED = [np.uint8, np.uint16, np.float32]
 OTHERS = [
     np.float16,

@@ -19,6 +19,8 @@ from hairmask_core.segmentation.regions import Region
 from hairmask_core.segmentation.segmenter import open_model
 from hairmask_core.segmentation.sliding_window import dense_map, interpolate_map
 
+pytestmark = pytest.mark.slow  # all together
+
 
 @pytest.fixture(scope="module")
 def photo(astronaut):

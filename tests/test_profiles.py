@@ -18,6 +18,8 @@ from hairmask_core.photo.pixels import FULL_SCALE, Photo
 from hairmask_core.photo.profiles import is_srgb, pixels_to_store, read_profile, to_srgb
 from hairmask_core.pipeline import find_hair, shade_of_hair
 
+pytestmark = pytest.mark.slow  # all together
+
 WIDE = [space for space in icc.SPACES if space != "sRGB"]
 STORED = [np.uint8, np.uint16, np.float32]
 CURVES = [0, 1024]  # points of a table; 0 for formulas

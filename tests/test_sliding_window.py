@@ -12,6 +12,8 @@ from hairmask_core.segmentation.sliding_window import (
     slide_window,
 )
 
+pytestmark = pytest.mark.slow  # all together
+
 
 @pytest.fixture(scope="module")
 def photo(astronaut):

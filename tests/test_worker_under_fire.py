@@ -28,6 +28,8 @@ from hairmask_core.options import PROTOCOL, new_file_name
 from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.pipeline import find_hair, recolor_layer
 
+pytestmark = pytest.mark.slow  # all together
+
 COMMAND = [sys.executable, "-I", "-m", "hairmask_core", "worker", "--directory"]
 SIDE = 32  # of the smallest pictures here
 
