@@ -77,7 +77,7 @@ def linear_from_encoded(x):
 
 
 @compiled
-def find_base(values, placement, y, start, line, slope, offset, signal):
+def interpolate_base(values, placement, y, start, line, slope, offset, signal):
     """The base of some pixels of row y, from column `start` on: its three values, by bilinear interpolation.
 
     values: (h, w, 3), and placement, of the `ScaledMap`. line: (3, w), to work in. The rest: (n,), results.
@@ -194,7 +194,7 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
             s, o, n = slope[:count], offset[:count], signal[:count]
-            find_base(values, placement, y, start, line, s, o, n)
+            interpolate_base(values, placement, y, start, line, s, o, n)
             for i in range(count):
                 r[i], g[i], b[i] = linear[old[i, 0]], linear[old[i, 1]], linear[old[i, 2]]
             transform_block(r, g, b, s, o, n, curves, usual, keep)
@@ -227,7 +227,7 @@ def transform_floats(pixels, out, values, placement, curves, usual, keep):
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
             s, o, n = slope[:count], offset[:count], signal[:count]
-            find_base(values, placement, y, start, line, s, o, n)
+            interpolate_base(values, placement, y, start, line, s, o, n)
             for i in range(count):
                 r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
             for channel in (r, g, b):

@@ -24,11 +24,8 @@ SMOOTHING = 0.015  # of lightness, over which slopes are averaged, so that the c
 CLOSEST = 0.004  # lightness between two quantiles at least
 
 # Color, see `color_curves`.
-NATURAL_HUE, HUE_REACH, HUE_FADE = (
-    62.0,
-    40.0,
-    30.0,
-)  # degrees: hair's own hues, and how far off they turn fully, and yet
+NATURAL_HUE = 62.0  # degrees: the middle of the hues that hair has without dye
+HUE_REACH, HUE_FADE = 40.0, 30.0  # degrees from it: so far off a hue still turns fully; beyond, less, until not at all
 SPREAD_SHARE = 1.0  # of real hair's variation of color that recolored hair is given, if it has any
 SPREAD_GAIN = (0.3, 1.5)  # of its own variation
 
