@@ -31,6 +31,7 @@ _MODULES = {
     "tell_people_apart": "pipeline",
     "Hair": "hair.tone",
     "named_shades": "color.shades",
+    "Coloring": "options",
     "Options": "options",
     "HairmaskError": "errors",
 }

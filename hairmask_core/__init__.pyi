@@ -1,6 +1,7 @@
 from .color.shades import named_shades as named_shades
 from .errors import HairmaskError as HairmaskError
 from .hair.tone import Hair as Hair
+from .options import Coloring as Coloring
 from .options import Options as Options
 from .photo.files import read_photo as read_photo
 from .photo.files import write_photo as write_photo

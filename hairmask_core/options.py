@@ -7,16 +7,18 @@ A value that cannot be is answered with an OptionsError, one sentence that says 
 
 from __future__ import annotations
 
+import numbers
 import reprlib
 import uuid
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any, Union
 
-PROTOCOL = 6  # version of what plug-in and server say to each other; see server/protocol.py
+PROTOCOL = 7  # version of what plug-in and server say to each other; see server/protocol.py
 MOST_PEOPLE = 8  # heads of hair that are told apart in one photo
 DEFAULT_STEP = 2  # pixels between the windows of the patch engine …
 LARGEST_STEP = 35  # … and the most: a window's own side, so that none is left out
+MOST_DEPTH = 4  # levels that hair can be made lighter or darker than its shade
 LARGEST_SIDE = 524288  # pixels of a layer's side: GIMP's own limit
 # What a request takes at most, as measured (benchmarks/RESULTS.md, "Memory"); keys are engines and pixel formats.
 NETWORK_BYTES = {"whole": 0.7e9, "texture": 1.0e9}  # of the server's memory, whatever the layer's size …
@@ -51,6 +53,13 @@ class Device(str, Enum):
     DIRECTML = "directml"
     COREML = "coreml"
     CPU = "cpu"
+
+
+class Light(str, Enum):
+    """Whether the photo's light tints the new color."""
+
+    AUTO = "auto"  # as in the photo, where it is clearly no white
+    NEUTRAL = "neutral"  # as if it were white
 
 
 class People(str, Enum):
@@ -188,7 +197,7 @@ def read_file_names(value: Any) -> tuple[str, ...]:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)  # NumPy's too
 
 
 def shown(value: Any) -> str:
@@ -246,13 +255,39 @@ def plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Options(Described):
-    """All that a user can choose.
+class Coloring(Described):
+    """What the hair is to look like.
+
+    shade: its new color; None where the output needs none. tips: another color towards the tips. highlights: a color for
+    some of the strands, as in foils; highlights_share: how many. roots: the share of the strands' length, from the scalp,
+    that keeps its color. depth: levels, as hairdressers count, that all of it is lighter than those colors (below 0:
+    darker). shine: how much the hair gleams, 0 as real hair of that depth does, 1 twice as much, -1 half. strength: how
+    far towards all that. Raises OptionsError for a value that cannot be.
+    """
+
+    shade: ShadeName | PhotoShade | None = option(read_shade, None)
+    tips: ShadeName | None = option(read_shade_name, None)
+    highlights: ShadeName | None = option(read_shade_name, None)
+    highlights_share: float = option(number("share of highlights", 0, 1), 0.3)
+    roots: float = option(number("length of roots", 0, 1), 0.0)
+    depth: float = option(number("depth", -MOST_DEPTH, MOST_DEPTH), 0.0)
+    shine: float = option(number("shine", -1, 1), 0.0)
+    strength: float = option(number("strength", 0, 1), 1.0)
+
+    @property
+    def follows_strands(self) -> bool:
+        """Whether it has to be known how far along its strands hair is."""
+        return self.tips is not None or self.roots > 0
+
+
+@dataclass(frozen=True)
+class Options(Coloring):
+    """All that a user can choose: a coloring, and how hair is found and what is made of it.
 
     engine, model, device, quality, step, refine say how hair is found; the rest what is made of it. model: None for the
     default one. quality: of the whole-image engine. step: of the patch engine, pixels between windows. refine: the
-    outline follows the photo's own edges. shade: new color of the hair; None where the output needs none. tips: another
-    color towards the tips. strength: how far towards the shade. force: give a result even where there is no hair.
+    outline follows the photo's own edges. light: whether the color of the hair is judged, and the new one shown, in the
+    photo's own light. force: give a result even where there is no hair.
     Raises OptionsError for a value that cannot be.
     """
 
@@ -262,17 +297,15 @@ class Options(Described):
     quality: Quality = option(choice(Quality, "quality"), Quality.FAST)
     step: int = option(whole_number("step", 1, LARGEST_STEP), DEFAULT_STEP)
     refine: bool = option(flag("refine"), True)
+    light: Light = option(choice(Light, "light"), Light.AUTO)
     people: People = option(choice(People, "option for people"), People.TOGETHER)
     output: Output = option(choice(Output, "output"), Output.LAYER)
-    shade: ShadeName | PhotoShade | None = option(read_shade, None)
-    tips: ShadeName | None = option(read_shade_name, None)
-    strength: float = option(number("strength", 0, 1), 1.0)
     force: bool = option(flag("force"), False)
 
     @property
     def search(self) -> tuple:
         """All that decides, beside the photo, which hair is found in it."""
-        return self.engine, self.model, self.device, self.quality, self.step, self.refine
+        return self.engine, self.model, self.device, self.quality, self.step, self.refine, self.light
 
 
 def read_options(value: Any) -> Options:

@@ -15,17 +15,21 @@ import numpy as np
 
 from .color import edges, transform
 from .color.blend import blend, take_color
+from .color.coloring import NOT_FOLLOWED, Strands
 from .color.edges import Outline
 from .color.recolor import recolor_strips
-from .color.shades import Shade, shade_color
+from .color.shades import Shade
 from .color.transform import STORED_TYPES
 from .errors import NoHairError
+from .hair.highlights import highlight_order
 from .hair.instances import HairInstances, HairPart, find_instances
-from .hair.strands import root_to_tip, shades_between
+from .hair.strands import root_to_tip
 from .hair.tone import Hair, measure_tone, sample_photo, tone_color
 from .matting.foreground import edge_colors
 from .matting.upsampling import enlarge_map, refine_outline
+from .options import Coloring, Light
 from .photo.base import find_base
+from .photo.light import NEUTRAL, estimate_illuminant
 from .photo.pixels import Photo
 from .photo.scaled_map import ScaledMap
 from .segmentation.regions import Crop, feather
@@ -55,7 +59,9 @@ def warm_up(types: tuple[type, ...] = STORED_TYPES[:1]) -> None:
 # Where hair is
 
 
-def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Report = no_report) -> Hair:
+def find_hair(
+    photo: Photo, model: Segmenter, refine: bool = True, report: Report = no_report, light: Light = Light.AUTO
+) -> Hair:
     """Find the hair in a photo.
 
     Parameters
@@ -68,6 +74,8 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         Whether the outline follows the photo's own edges. False gives the network's map, only enlarged.
     report : callable
         Called with the fraction done, 0 to 1, and what is being done; may raise to stop the work.
+    light : Light
+        Light.AUTO estimates the light's color and judges the hair's color in it; Light.NEUTRAL takes it for white.
 
     Returns
     -------
@@ -88,7 +96,7 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
     Whole image: fully convolutional network (Long et al. 2015) with a U-shaped decoder (Ronneberger et al. 2015), by
     multi-scale inference. Texture: dense patch classification (Giusti et al. 2013). Outline: guided filter (He, Sun,
     Tang 2013), or its linear model with learned coefficients (Levin et al. 2008; Wu et al. 2018). Its colors: Germer et al.
-    2020, "Fast Multi-Level Foreground Estimation".
+    2020, "Fast Multi-Level Foreground Estimation". Light: gray edge (van de Weijer et al. 2007).
 
     Examples
     --------
@@ -105,8 +113,10 @@ def find_hair(photo: Photo, model: Segmenter, refine: bool = True, report: Repor
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    tone, outline = measure_tone(*sample_photo(photo, matte)), find_edge_colors(photo, matte)
-    return Hair(matte, tone, float(share), (*photo.notices, *notices), outline, find_base(photo.rgb))
+    illuminant = estimate_illuminant(photo.rgb) if light is Light.AUTO else NEUTRAL
+    tone, outline = measure_tone(*sample_photo(photo, matte), illuminant), find_edge_colors(photo, matte)
+    base = find_base(photo.rgb, illuminant)
+    return Hair(matte, tone, float(share), (*photo.notices, *notices), outline, base)
 
 
 def find_edge_colors(photo: Photo, matte: np.ndarray) -> ScaledMap:
@@ -190,14 +200,7 @@ def shade_of_hair(hair: Hair, path: Path) -> Shade:
     return Shade(name, name, tone_color(hair.tone))
 
 
-def recolor(
-    photo: Photo,
-    hair: Hair,
-    shade: str | Color,
-    strength: float = 1.0,
-    tips: str | Color | None = None,
-    report: Report = no_report,
-) -> Photo:
+def recolor(photo: Photo, hair: Hair, coloring: str | Color | Coloring, report: Report = no_report) -> Photo:
     """Recolor the hair in a photo.
 
     Parameters
@@ -206,13 +209,9 @@ def recolor(
         The photo.
     hair : Hair
         Its hair, as `find_hair` gives it.
-    shade : str or tuple of float
+    coloring : str or tuple of float or Coloring
         The new color: a shade's name (``hairmask recolor --help`` lists them), "#rrggbb", or (r, g, b), sRGB-encoded,
-        each 0 to 1.
-    strength : float
-        How far towards the shade: 0 gives the photo back, 1 the full shade.
-    tips : str or tuple of float, optional
-        The color of the hair's tips, towards which `shade` then changes along the strands from the roots on.
+        each 0 to 1. A `Coloring` has more to say: strength, tips, roots, highlights, depth, shine.
     report : callable
         Called with the fraction done, 0 to 1, and what is being done; may raise to stop the work.
 
@@ -225,39 +224,34 @@ def recolor(
     Raises
     ------
     ShadeError
-        If there is no shade of that name, or the color is not one.
+        If there is no shade of that name, or the color is not one, or none is named.
     ValueError
-        For a strength or a color beyond 0 to 1, and for hair of a photo of another size.
+        For hair of a photo of another size. Also `OptionsError`, where a `Coloring` is made of values that cannot be.
 
     References
     ----------
     The tone transform works in OKLab (Ottosson 2020, "A perceptual color space for image processing"). Along the
     strands: geodesic distance in the metric of the structure tensor (Bigün, Granlund 1987; Jbabdi et al. 2008).
+    Highlights: line integral convolution (Cabral, Leedom 1993).
 
     Examples
     --------
     >>> photo = read_photo("portrait.jpg")
     >>> hair = find_hair(photo, open_model())
     >>> write_photo("copper.png", recolor(photo, hair, "copper"))
-    >>> write_photo("ombre.png", recolor(photo, hair, "dark-brown", strength=0.8, tips="#d8b070"))
+    >>> ombre = Coloring("dark-brown", tips="#d8b070", strength=0.8)
+    >>> write_photo("ombre.png", recolor(photo, hair, ombre))
     """
-    layer = recolor_layer(photo, hair, shade, strength, tips, report)
+    layer = recolor_layer(photo, hair, coloring, report)
     return replace(photo, rgb=blend(photo.rgb, layer, hair.matte))
 
 
-def recolor_layer(
-    photo: Photo,
-    hair: Hair,
-    shade: str | Color,
-    strength: float = 1.0,
-    tips: str | Color | None = None,
-    report: Report = no_report,
-) -> np.ndarray:
+def recolor_layer(photo: Photo, hair: Hair, coloring: str | Color | Coloring, report: Report = no_report) -> np.ndarray:
     """The recolored photo on every pixel, to be masked with the hair's matte, as GIMP's layer has it.
 
     Parameters
     ----------
-    photo, hair, shade, strength, tips, report
+    photo, hair, coloring, report
         As for `recolor`.
 
     Returns
@@ -278,36 +272,52 @@ def recolor_layer(
     >>> layer.shape, str(layer.dtype)
     ((512, 512, 3), 'uint8')
     """
-    tips = None if tips is None else shade_color(tips)
-    return np.concatenate(list(recolor_rows(photo.rgb, hair, shade_color(shade), strength, tips, report=report)))
+    return np.concatenate(list(recolor_rows(photo.rgb, hair, as_coloring(coloring), report=report)))
+
+
+def as_coloring(coloring: str | Color | Coloring) -> Coloring:
+    """A shade by itself as a coloring."""
+    return coloring if isinstance(coloring, Coloring) else Coloring(coloring)
 
 
 def recolor_rows(
     pixels: np.ndarray,
     hair: Hair,
-    shade: Color,
-    strength: float = 1.0,
-    tips: Color | None = None,
-    position: np.ndarray | None = None,
+    coloring: Coloring,
+    strands: Strands | None = None,
     report: Report = no_report,
 ) -> Iterator[np.ndarray]:
     """`recolor_layer` some rows at a time, from top to bottom, so that memory stays bounded.
 
-    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor_strips`. position: (H, W) float32,
-    0…1, as `root_to_tip` finds it, where it is known already.
+    pixels: (H, W, 3), or (H, W, 4) with alpha, which stays; see `recolor_strips`. strands: as `follow_strands` finds
+    them, where they are known already.
     """
-    shades, began = [shade], 0.0
-    if tips is None:
-        position = None
-    else:
-        if position is None:
-            rgb = np.ascontiguousarray(pixels[..., :3])
-            position = root_to_tip(rgb, hair.matte, lambda done: report(0.1 * done, "Following the strands"))
-        shades, began = shades_between(shade, tips), 0.1
+    began = 0.0
+    if strands is None:
+        strands = follow_strands(pixels, hair, coloring, report=lambda done, text: report(0.1 * done, text))
+        began = 0.1 if any(strands) else 0.0
     outline = Outline(hair.matte, hair.edges) if hair.edges else None
-    for rows, strip in recolor_strips(pixels, hair.tone, shades, position, strength, hair.base, outline):
+    for rows, strip in recolor_strips(pixels, hair.tone, coloring, strands, hair.base, outline):
         yield strip
         report(began + (1 - began) * rows.stop / len(pixels), "Recoloring")
+
+
+def follow_strands(
+    pixels: np.ndarray, hair: Hair, coloring: Coloring, known: Strands = NOT_FOLLOWED, report: Report = no_report
+) -> Strands:
+    """What a coloring has to know of the strands, of which some may be known from another coloring.
+
+    pixels: (H, W, 3 or 4), the photo.
+    """
+    position, order = known
+    missing = coloring.follows_strands and position is None, coloring.highlights is not None and order is None
+    rgb = np.ascontiguousarray(pixels[..., :3]) if any(missing) else pixels
+    said = "Following the strands"
+    if missing[0]:
+        position = root_to_tip(rgb, hair.matte, lambda done: report(0.5 * done, said))
+    if missing[1]:
+        order = highlight_order(rgb, hair.matte, lambda done: report(0.5 + 0.5 * done, said))
+    return Strands(position, order)
 
 
 # The picture that is seen
@@ -317,11 +327,9 @@ def compose(
     picture: np.ndarray,
     pixels: np.ndarray,
     part: HairPart,
-    shade: Color,
-    strength: float = 1.0,
-    tips: Color | None = None,
+    coloring: Coloring,
+    strands: Strands | None = None,
     only_color: bool = False,
-    position: np.ndarray | None = None,
     report: Report = no_report,
 ) -> None:
     """Lay the recolored hair of one part over a picture, as GIMP shows the masked layer; only where there is any.
@@ -332,11 +340,12 @@ def compose(
     rows, columns = (np.flatnonzero(part.matte.any(axis=axis)) for axis in (1, 0))
     if not rows.size:
         return
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    if strands is None:  # of all of the photo, as the layer has them
+        strands = follow_strands(pixels, part.hair, coloring, report=report)
+    box, corner = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)), (int(rows[0]), int(columns[0]))
     photo = np.ascontiguousarray(pixels[box][..., :3])
-    outline, base = (m and m.cut(int(rows[0]), int(columns[0])) for m in (part.hair.edges, part.hair.base))
+    outline, base = (found and found.cut(*corner) for found in (part.hair.edges, part.hair.base))
     hair = replace(part.hair, matte=part.hair.matte[box], edges=outline, base=base)
-    position = None if position is None else position[box]
-    layer = np.concatenate(list(recolor_rows(photo, hair, shade, strength, tips, position, report)))
+    layer = np.concatenate(list(recolor_rows(photo, hair, coloring, strands.cut(*corner), report)))
     above = take_color(photo, layer) if only_color else layer
     picture[box][..., :3] = blend(np.ascontiguousarray(picture[box][..., :3]), above, part.matte[box])

@@ -5,6 +5,7 @@ that a user of the library or the worker calls are given anything; what only the
 """
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -15,20 +16,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from hairmask_core.color import coloring as colorings
 from hairmask_core.color import gamut, recolor, shades, tone_curve, transform
 from hairmask_core.color.blend import blend
 from hairmask_core.errors import HairmaskError, PhotoError, RequestError, ShadeError
 from hairmask_core.evaluation import evaluate, metrics
 from hairmask_core.hair import strands
 from hairmask_core.hair import tone as hair_tone
+from hairmask_core.hair.highlights import highlight_order
 from hairmask_core.hair.instances import limit_matte
 from hairmask_core.hair.tone import sample_photo
 from hairmask_core.matting import guided_filter, matting_network, upsampling
-from hairmask_core.options import Options, OptionsError, Request
+from hairmask_core.options import MOST_DEPTH, Coloring, Options, OptionsError, Request
 from hairmask_core.photo import oklab
 from hairmask_core.photo.files import read_photo, write_image
 from hairmask_core.photo.pixels import FULL_SCALE, Photo, from_float, to_float
 from hairmask_core.photo.proxy import make_proxy, proxy_size
+from hairmask_core.photo.scaled_map import ScaledMap
 from hairmask_core.photo.strips import row_strips
 from hairmask_core.pipeline import assemble, find_hair, recolor_layer
 from hairmask_core.segmentation import pixel_classifier, regions
@@ -158,14 +162,16 @@ def photos(wild=True):
 numbers = st.floats(0, 1, width=32)
 colors = st.tuples(numbers, numbers, numbers)
 tones = st.builds(
-    lambda quantiles, colors, spread: hair_tone.HairTone(
+    lambda quantiles, colors, spread, light: hair_tone.HairTone(
         tuple(sorted(quantiles)),
         tuple((x, a - 0.5, b - 0.5) for x, (a, b) in zip(sorted(quantiles), colors, strict=True)),
         spread,
+        light,
     ),
     st.lists(numbers, min_size=7, max_size=7),
     st.lists(st.tuples(numbers, numbers), min_size=7, max_size=7),
     numbers,
+    st.just((1.0, 1.0, 1.0)) | st.tuples(*[st.floats(0.125, 3, width=32)] * 3),
 )
 
 
@@ -277,12 +283,24 @@ def test_recolor(rgb, tone, shade, strength):
 
 @given(st.data())
 @fuzz(150)
-def test_recolor_along(data):
+def test_recolor_in_any_coloring(data):
     rgb = data.draw(pictures())
     position = data.draw(maps(rgb.shape[:2], wild=True))
-    shades = data.draw(st.lists(colors, min_size=1, max_size=4))
-    out = recolor.recolor_along(rgb, data.draw(tones), shades, position, 1.0)
-    promise(to_float(out), rgb.shape, np.float32)
+    order = data.draw(maps(rgb.shape[:2], wild=True))
+    maps_of_it = colorings.Strands(*(ScaledMap(part[..., None], *part.shape) for part in (position, order)))
+    unit = st.floats(0, 1)
+    coloring = Coloring(
+        data.draw(colors),
+        tips=data.draw(st.none() | colors),
+        highlights=data.draw(st.none() | colors),
+        highlights_share=data.draw(unit),
+        roots=data.draw(unit),
+        depth=data.draw(st.floats(-MOST_DEPTH, MOST_DEPTH)),
+        shine=data.draw(st.floats(-1, 1)),
+    )
+    out = np.concatenate([part for _, part in recolor.recolor_strips(rgb, data.draw(tones), coloring, maps_of_it)])
+    ends = (-transform.FARTHEST, transform.FARTHEST) if coloring.roots else (0, 1)  # roots keep what they hold
+    promise(to_float(out), rgb.shape, np.float32, *ends)
 
 
 @given(rgb=anything(), tone=tones, shade=colors | st.tuples(st.floats(), st.floats()), strength=st.floats())
@@ -291,7 +309,7 @@ def test_recolor_of_anything(rgb, tone, shade, strength):
     try:
         out = recolor.recolor(rgb, tone, shade, strength)
     except ValueError as error:
-        assert "must be" in str(error)
+        assert re.search("must be|not possible|There is no shade", str(error))
     else:
         assert out.shape == rgb.shape and out.dtype == rgb.dtype and 0 <= strength <= 1
 
@@ -329,9 +347,9 @@ def test_make_dye_and_apply_it(tone, shade):
 @given(colors, colors)
 @fuzz(100)
 def test_shades_between(roots, tips):
-    found = strands.shades_between(roots, tips)
+    found = colorings.shades_between(roots, tips)
     assert found[0] == roots and found[-1] == tips
-    promise(np.array(found), (strands.GRADIENT_SHADES, 3), float)
+    promise(np.array(found), (colorings.GRADIENT_SHADES, 3), float)
 
 
 @given(st.data())
@@ -339,7 +357,15 @@ def test_shades_between(roots, tips):
 def test_root_to_tip(data):
     rgb = data.draw(pictures())
     matte = data.draw(maps(rgb.shape[:2]))
-    promise(strands.root_to_tip(rgb, matte), matte.shape, np.float32)
+    promise(strands.root_to_tip(rgb, matte).enlarge(*matte.shape), (*matte.shape, 1), np.float32)
+
+
+@given(st.data())
+@fuzz(50)
+def test_highlight_order(data):
+    rgb = data.draw(pictures())
+    matte = data.draw(maps(rgb.shape[:2]))
+    promise(highlight_order(rgb, matte).enlarge(*matte.shape), (*matte.shape, 1), np.float32)
 
 
 # The matte
@@ -501,7 +527,7 @@ def test_find_hair_and_recolor(model, photo, quality, refined):
         return
     promise(hair.matte, (photo.height, photo.width), np.float32)
     assert 0 <= hair.share <= 1 and np.isfinite([*hair.tone.quantiles, *hair.tone.lit, hair.tone.spread]).all()
-    out = recolor_layer(photo, hair, (0.2, 0.4, 0.9), tips=(1.0, 0.0, 0.0))
+    out = recolor_layer(photo, hair, Coloring((0.2, 0.4, 0.9), tips=(1.0, 0.0, 0.0)))
     promise(to_float(out), photo.rgb.shape, np.float32)
 
 

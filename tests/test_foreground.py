@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from hairmask_core.color.blend import blend
+from hairmask_core.color.coloring import Strands
 from hairmask_core.color.edges import EXCESS
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import find_shade
 from hairmask_core.hair.instances import HairInstances, divide_hair
 from hairmask_core.hair.tone import Hair, measure_tone
 from hairmask_core.matting.foreground import CHANNELS, LONG_SIDE, discriminant, edge_colors, separate_colors
+from hairmask_core.options import Coloring
 from hairmask_core.photo.base import find_base
 from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.photo.scaled_map import ScaledMap
@@ -114,7 +116,9 @@ def test_highlights_inside_are_dyed_though_they_are_as_light_as_skin(disk):
 def test_strength_zero_is_the_photo_to_the_bit_and_the_rest_is_linear(disk, dtype):
     photo = Photo(from_float(dark_disk()[2], dtype))
     hair = found(photo, disk_matte(3))
-    none, half, full = (recolor_layer(photo, hair, COPPER, strength).astype(float) for strength in (0, 0.5, 1))
+    none, half, full = (
+        recolor_layer(photo, hair, Coloring(COPPER, strength=strength)).astype(float) for strength in (0, 0.5, 1)
+    )
     np.testing.assert_array_equal(none, photo.rgb)
     tolerance = {np.uint8: 1.01, np.uint16: 1.51, np.float32: 1e-6}[dtype]
     np.testing.assert_allclose(half, (none + full) / 2, rtol=0, atol=tolerance)
@@ -129,7 +133,7 @@ def test_every_depth_gives_the_same_with_and_without_alpha():
         full = 1 if dtype is np.float32 else np.iinfo(dtype).max
         layers.append(recolor_layer(photo, hair, COPPER) / full)
         alpha = from_float(np.random.default_rng(1).random((SIDE, SIDE), np.float32), dtype)
-        rgba = np.concatenate(list(recolor_rows(np.dstack([photo.rgb, alpha]), hair, COPPER)))
+        rgba = np.concatenate(list(recolor_rows(np.dstack([photo.rgb, alpha]), hair, Coloring(COPPER))))
         np.testing.assert_array_equal(rgba[..., 3], alpha)
         np.testing.assert_allclose(rgba[..., :3] / full, layers[-1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(layers[1], layers[2], rtol=0, atol=1.5e-3)  # dark colors are stretched
@@ -160,7 +164,7 @@ def test_strips_leave_no_seam_nor_do_cut_boxes(disk, monkeypatch, dtype):
     (part,) = divide_hair(hair)
     rgba = np.dstack([photo.rgb, photo.rgb[..., 0]])
     picture = rgba.copy()
-    compose(picture, rgba, part, COPPER)
+    compose(picture, rgba, part, Coloring(COPPER))
     np.testing.assert_allclose(picture[..., :3], blend(photo.rgb, whole, hair.matte), rtol=0, atol=tolerance)
 
 
@@ -177,7 +181,8 @@ def test_people_told_apart_have_the_outline_of_all(disk):
 def test_tips_in_another_shade_mix_along_the_outline_too(disk):
     photo, hair = disk
     position = np.linspace(0, 1, SIDE, dtype=np.float32)[None].repeat(SIDE, 0)
-    rows = recolor_rows(photo.rgb, hair, COPPER, 1.0, COPPER, position)
+    strands = Strands(position=ScaledMap(position[..., None], SIDE, SIDE))
+    rows = recolor_rows(photo.rgb, hair, Coloring(COPPER, tips=COPPER), strands)
     np.testing.assert_allclose(
         np.concatenate(list(rows)).astype(int), recolor_layer(photo, hair, COPPER), rtol=0, atol=1
     )

@@ -107,6 +107,20 @@ def test_what_is_not_said_has_its_default():
             [-0.1, 1.01, math.nan, math.inf, True, None, "1", 10**99],
             "A strength of {} is not possible: give a number from 0 to 1.",
         ),
+        (
+            "highlights",
+            [1, [1, 0.5], {"photo": "a"}],
+            "There is no shade {}: give a name, #rrggbb, or three numbers from 0 to 1.",
+        ),
+        (
+            "highlights_share",
+            [-0.1, 1.01, math.nan, True, None, "1"],
+            "A share of highlights of {} is not possible: give a number from 0 to 1.",
+        ),
+        ("roots", [-0.1, 1.01, math.nan, True], "A length of roots of {} is not possible: give a number from 0 to 1."),
+        ("depth", [-4.1, 5, math.nan, True, None], "A depth of {} is not possible: give a number from -4 to 4."),
+        ("shine", [-1.1, 1.01, math.nan, None], "A shine of {} is not possible: give a number from -1 to 1."),
+        ("light", ["dark", None], "There is no light {}: choose one of auto, neutral."),
         ("force", [0, "no", None], "The option force is {}: give true or false."),
     ],
 )
@@ -206,7 +220,7 @@ def test_every_option_can_be_chosen_in_gimp():
     """It is an argument of Recolor, of the same name but for those that choices.py knows."""
     plugin = Path(__file__).resolve().parent.parent / "gimp_plugin/hair_recolor"
     source = (plugin / "hair_recolor.py").read_text(encoding="utf-8")
-    arguments = set(re.findall(r'add_(?:\w+_argument\(|choice\(procedure,)\s*"([a-z-]+)"', source))
+    arguments = set(re.findall(r'add_(?:\w+_argument\(|(?:choice|number)\(\s*procedure,)\s*"([a-z-]+)"', source))
     renamed = ast.literal_eval(re.search(r"^ARGUMENTS = (\{.*?\})", (plugin / "choices.py").read_text(), re.M)[1])
     names = {renamed.get(each.name, each.name).replace("_", "-") for each in dataclasses.fields(Options)}
     assert names <= arguments and arguments - names == {"color", "photo", "limit-to-selection"}

@@ -11,6 +11,7 @@ from hairmask_core.color.blend import blend, take_color
 from hairmask_core.errors import Cancelled, ModelError, NoHairError, ShadeError
 from hairmask_core.evaluation.metrics import iou
 from hairmask_core.hair.instances import divide_hair
+from hairmask_core.options import Coloring
 from hairmask_core.photo.pixels import Photo, from_float, to_float
 from hairmask_core.pipeline import assemble, compose, find_hair, recolor, recolor_layer, require_hair, segment_photo
 from hairmask_core.segmentation.whole_image import QUALITIES, segment
@@ -147,8 +148,8 @@ def test_the_recolored_photo_is_the_layer_over_the_photo_with_its_alpha_and_prof
     rgb = from_float(astronaut.astype(np.float32) / 255, dtype)
     photo = Photo(rgb, np.ascontiguousarray(rgb[..., 0]), b"a profile")
     hair = find_hair(photo, model)
-    out = recolor(photo, hair, "copper", 0.8, tips=(0.1, 0.2, 0.9))
-    layer = recolor_layer(photo, hair, "#b5592b", 0.8, tips=(0.1, 0.2, 0.9))  # copper
+    out = recolor(photo, hair, Coloring("copper", strength=0.8, tips=(0.1, 0.2, 0.9)))
+    layer = recolor_layer(photo, hair, Coloring("#b5592b", strength=0.8, tips=(0.1, 0.2, 0.9)))  # copper
     np.testing.assert_array_equal(out.rgb, blend(rgb, layer, hair.matte))
     assert out.rgb.dtype == dtype and out.alpha is photo.alpha and out.icc_profile == b"a profile"
     with pytest.raises(ShadeError, match="nearest is 'copper'"):
@@ -161,8 +162,8 @@ def test_a_composed_picture_shows_the_masked_layer(astronaut, model, only_color)
     (part,) = divide_hair(hair, None, [np.linspace(0, 1, 512, dtype=np.float32)[None].repeat(512, 0)])
     rgba = np.dstack([astronaut, astronaut[..., 0]])
     picture = rgba.copy()
-    compose(picture, rgba, part, (0.1, 0.2, 0.8), 0.7, only_color=only_color)
-    layer = recolor_layer(Photo(astronaut), hair, (0.1, 0.2, 0.8), 0.7)
+    compose(picture, rgba, part, Coloring((0.1, 0.2, 0.8), strength=0.7), only_color=only_color)
+    layer = recolor_layer(Photo(astronaut), hair, Coloring((0.1, 0.2, 0.8), strength=0.7))
     above = take_color(astronaut, layer) if only_color else layer
     np.testing.assert_array_equal(picture[..., :3], blend(astronaut, above, part.matte))
     np.testing.assert_array_equal(picture[..., 3], rgba[..., 3])

@@ -7,9 +7,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hairmask_core.color import kernels
 from hairmask_core.color.blend import blend
+from hairmask_core.color.coloring import GRADIENT_SHADES, Strands, shades_between
 from hairmask_core.color.gamut import DARKEST, LIGHTEST, LINEAR_RANGE
 from hairmask_core.color.kernels import DETAIL_GAIN, LEAST_ROOM, VARIATION_LIMIT
-from hairmask_core.color.recolor import recolor, recolor_along
+from hairmask_core.color.recolor import recolor, recolor_strips
 from hairmask_core.color.shades import find_shade, named_shades
 from hairmask_core.color.tone_curve import (
     CURVE_SIZE,
@@ -25,6 +26,7 @@ from hairmask_core.color.tone_curve import (
 from hairmask_core.color.transform import FARTHEST, ToneTransform, apply_transform, gamut_shares
 from hairmask_core.errors import Cancelled, ShadeError
 from hairmask_core.hair.tone import LIT, QUANTILES, HairTone, measure_tone, tone_color
+from hairmask_core.options import Coloring
 from hairmask_core.photo import compiled
 from hairmask_core.photo.base import find_base
 from hairmask_core.photo.oklab import (
@@ -280,7 +282,7 @@ def test_strength_is_monotone_at_every_pixel(heads, head):
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_strength_out_of_range(astronaut, strength):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="from 0 to 1"):
         recolor(astronaut, TONE, (1, 0, 0), strength)
 
 
@@ -512,9 +514,13 @@ def test_shades_along_a_position(astronaut):
     position = np.broadcast_to(np.linspace(0, 1, 512, dtype=np.float32), (512, 512))
     for photo in (astronaut, astronaut.astype(np.float32) / 255):
         full = 255 if photo.dtype == np.uint8 else 1
-        ends = [recolor(photo, TONE, shade).astype(float) for shade in (red, blue)]
-        expected = ends[0] + position[..., None] * (ends[1] - ends[0])
-        both = recolor_along(photo, TONE, [red, blue], position)
+        dyed = np.array([recolor(photo, TONE, shade).astype(float) for shade in shades_between(red, blue)])
+        place = position * (GRADIENT_SHADES - 1)
+        weights = [np.maximum(1 - np.abs(place - number), 0)[..., None] for number in range(GRADIENT_SHADES)]
+        expected = sum(weight * one for weight, one in zip(weights, dyed))
+        strands = Strands(position=ScaledMap(position[..., None], 512, 512))
+        strips = recolor_strips(photo, TONE, Coloring(red, tips=blue), strands)
+        both = np.concatenate([strip for _, strip in strips])
         np.testing.assert_allclose(both, expected, atol=0.51 if full == 255 else 1e-5)
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hairmask_core.color.coloring import shades_between
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import find_shade
 from hairmask_core.errors import Cancelled
@@ -12,15 +13,21 @@ from hairmask_core.hair.strands import (
     find_crown,
     geodesic_distances,
     root_to_tip,
-    shades_between,
     strand_tensor,
+    structure_tensor,
 )
 from hairmask_core.hair.tone import Hair, measure_tone
+from hairmask_core.options import Coloring
 from hairmask_core.photo.oklab import rgb_to_oklab
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import recolor_layer
 
 SIDE = 400
+
+
+def positions(rgb, matte):
+    """Those of all pixels."""
+    return root_to_tip(rgb, matte).enlarge(*matte.shape)[..., 0]
 
 
 def draw(paths, widths=7):
@@ -54,7 +61,7 @@ def fan():
 def test_position_rises_along_every_strand(paths, dtype):
     picture, matte = draw(paths)
     full = 1 if dtype is np.float32 else np.iinfo(dtype).max
-    position = root_to_tip((picture / 255 * full).astype(dtype), matte)
+    position = positions((picture / 255 * full).astype(dtype), matte)
     assert position.shape == (SIDE, SIDE) and position.dtype == np.float32
     assert position.min() >= 0 and position.max() <= 1
     for path in paths:
@@ -68,7 +75,7 @@ def test_each_head_has_roots_and_tips_of_its_own():
     small = [path * 0.4 for path in straight()]
     paths = [path + (0, 0) for path in small] + [path + (180, 200) for path in small]
     picture, matte = draw(paths, widths=3)
-    position = root_to_tip(picture, matte)
+    position = positions(picture, matte)
     for path in paths:
         x, y = np.round(path).astype(int).T
         assert position[y[0], x[0]] < 0.25 and position[y[-1], x[-1]] > 0.75
@@ -80,9 +87,9 @@ def test_ways_along_strands_are_shorter_than_across():
     start = np.zeros((200, 200), bool)
     start[100, 100] = True
     everywhere = np.ones((200, 200), np.float32)
-    way = geodesic_distances(strand_tensor(stripes), everywhere, start)
+    way = geodesic_distances(strand_tensor(structure_tensor(stripes)), everywhere, start)
     assert way[150, 100] == pytest.approx(50, rel=0.05) and 3 < way[100, 150] / way[150, 100] < 4.5
-    plain = geodesic_distances(strand_tensor(np.full_like(stripes, 90)), everywhere, start)
+    plain = geodesic_distances(strand_tensor(structure_tensor(np.full_like(stripes, 90))), everywhere, start)
     y, x = np.mgrid[:200, :200] - 100
     np.testing.assert_allclose(plain, np.hypot(x, y), rtol=0.06)
 
@@ -101,7 +108,7 @@ def test_one_color_is_measured_through_the_hair():
     picture = np.full((300, 200, 3), 77, np.uint8)
     matte = np.zeros((300, 200), np.float32)
     matte[30:280, 40:160] = 1
-    position = root_to_tip(picture, matte)
+    position = positions(picture, matte)
     down = position[30:280, 100]
     assert (np.diff(down) >= -1e-4).all() and down[0] < 0.05 and down[-1] > 0.95
     assert abs(position[155, 100] - 0.45) < 0.1
@@ -114,33 +121,33 @@ def test_a_bun_on_top_is_no_root():
     roots = find_crown(head > 0)
     rows = np.flatnonzero(roots.any(axis=1))
     assert rows.min() > 50 and rows.max() < 100
-    position = root_to_tip(np.full((200, 200, 3), 77, np.uint8), head.astype(np.float32))
+    position = positions(np.full((200, 200, 3), 77, np.uint8), head.astype(np.float32))
     assert position[25, 100] > position[70, 100] + 0.2 and position[180, 100] > position[70, 100] + 0.2
 
 
 def test_no_hair():
-    position = root_to_tip(np.full((50, 70, 3), 9, np.uint8), np.zeros((50, 70), np.float32))
+    position = positions(np.full((50, 70, 3), 9, np.uint8), np.zeros((50, 70), np.float32))
     assert position.shape == (50, 70) and (position == 0).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (2000, 5)])
 def test_odd_sizes(size):
-    position = root_to_tip(np.full((*size, 3), 9, np.uint8), np.ones(size, np.float32))
+    position = positions(np.full((*size, 3), 9, np.uint8), np.ones(size, np.float32))
     assert position.shape == size and np.isfinite(position).all()
 
 
 def test_what_is_no_number_does_not_spread():
     picture, matte = draw(straight())
     broken = picture.astype(np.float32) / 255
-    whole = root_to_tip(broken, matte)
+    whole = positions(broken, matte)
     broken[5, 5] = np.nan
-    assert np.abs(root_to_tip(broken, matte) - whole).max() < 0.01
+    assert np.abs(positions(broken, matte) - whole).max() < 0.01
 
 
 def test_size_of_the_photo_hardly_matters():
     picture, matte = draw(straight(wave=18))
-    large = root_to_tip(cv2.resize(picture, None, fx=4, fy=4), cv2.resize(matte, None, fx=4, fy=4))
-    small = root_to_tip(picture, matte)
+    large = positions(cv2.resize(picture, None, fx=4, fy=4), cv2.resize(matte, None, fx=4, fy=4))
+    small = positions(picture, matte)
     assert max(large.shape) > 4 * DISTANCE_LONG_SIDE
     assert np.abs(cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA) - small)[matte > 0.9].max() < 0.06
 
@@ -159,7 +166,7 @@ def test_roots_take_one_shade_and_tips_the_other(dtype):
     photo = Photo((picture / 255 * full).astype(dtype))
     tone = measure_tone(picture.astype(np.float32) / 255, matte)
     brown, pink = find_shade("brown").rgb, find_shade("pink").rgb
-    dyed = recolor_layer(photo, Hair(matte, tone, 0.3), brown, tips=pink)
+    dyed = recolor_layer(photo, Hair(matte, tone, 0.3), Coloring(brown, tips=pink))
     assert dyed.dtype == dtype
     inside = matte > 0.95
     for rows, shade in ((slice(40, 50), brown), (slice(352, 360), pink)):
@@ -179,10 +186,10 @@ def test_it_can_be_stopped_at_every_report():
             raise Cancelled
 
     stop_at = 0
-    recolor_layer(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
+    recolor_layer(photo, hair, Coloring((0.3, 0.2, 0.1), tips=(0.8, 0.6, 0.3)), report=report)
     count = len(said)
     assert count >= 6 and said == sorted(said) and said[-1] == 1
     for stop_at in range(1, count + 1):  # noqa: B007  # `report` looks at it
         said.clear()
         with pytest.raises(Cancelled):
-            recolor_layer(photo, hair, (0.3, 0.2, 0.1), report=report, tips=(0.8, 0.6, 0.3))
+            recolor_layer(photo, hair, Coloring((0.3, 0.2, 0.1), tips=(0.8, 0.6, 0.3)), report=report)

@@ -21,7 +21,7 @@ from hairmask_core import __version__
 from hairmask_core.color.blend import blend, take_color
 from hairmask_core.color.shades import find_shade
 from hairmask_core.hair.instances import find_instances
-from hairmask_core.options import Options, OptionsError, Request, new_file_name
+from hairmask_core.options import Coloring, Options, OptionsError, Request, new_file_name
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_layer, shade_of_hair
@@ -123,7 +123,7 @@ def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astron
     result, layer, _ = ask(directory, request)
     assert result["shade"] == "hair of other photo.png to #ff8000"
     shade = shade_of_hair(find_hair(read_photo(other), model), other)
-    expected = recolor_layer(photo, hair, shade.rgb, tips=find_shade("#ff8000").rgb)
+    expected = recolor_layer(photo, hair, Coloring(shade.rgb, tips="#ff8000"))
     np.testing.assert_array_equal(np.frombuffer(layer, np.uint8).reshape(512, 512, 4)[..., :3], expected)
 
 

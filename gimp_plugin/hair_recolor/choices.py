@@ -11,12 +11,14 @@ gi.require_version("Babl", "0.1")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Babl, Gimp  # noqa: E402
 from i18n import Problem, _  # noqa: E402
-from options import Engine, Options, OptionsError, Output, People, PhotoShade  # noqa: E402
+from options import Coloring, Engine, Options, OptionsError, Output, People, PhotoShade  # noqa: E402
 
-CUSTOM, FOREGROUND, BACKGROUND, PHOTO, SAME = "custom", "foreground", "background", "photo", "same"  # for named shades
+# What stands for a named shade:
+CUSTOM, FOREGROUND, BACKGROUND, PHOTO, SAME, NONE = "custom", "foreground", "background", "photo", "same", "none"
 LAYER, COLOR, MASK, SELECTION = "layer", "color", "mask", "selection"  # kinds of result
 DEFAULT_MODEL = "default"
 DEFAULT_COLOR = "#b5592b"  # copper
+COLORING = {option.name for option in fields(Coloring)}  # what only a recolored layer has
 ARGUMENTS = {"engine": "method"}  # of the procedures, where they are not called like the option
 
 
@@ -54,9 +56,11 @@ def chosen_options(config):
     if kind == SELECTION:  # there is but one
         chosen["people"] = People.TOGETHER
     if kind in (MASK, SELECTION):
-        chosen.update(output=Output.MASK, shade=None, tips=None, strength=1.0)
+        chosen = {name: value for name, value in chosen.items() if name not in COLORING}
+        chosen["output"] = Output.MASK
     else:
-        chosen.update(output=Output.LAYER, shade=chosen_shade(config), tips=chosen_tips(config))
+        tips, highlights = (second_shade(config.get_property(name)) for name in ("tips", "highlights"))
+        chosen.update(output=Output.LAYER, shade=chosen_shade(config), tips=tips, highlights=highlights)
     try:
         return Options(**chosen)
     except OptionsError as error:
@@ -89,12 +93,11 @@ def chosen_shade(config):
     return in_srgb(color)
 
 
-def chosen_tips(config):
-    """As `chosen_shade`, or None where the tips get the same shade as the rest."""
-    tips = config.get_property("tips")
-    if tips == BACKGROUND:
+def second_shade(chosen):
+    """The name or color, as `chosen_shade` has it, of tips or highlights; None where they are as the rest."""
+    if chosen == BACKGROUND:
         return in_srgb(Gimp.context_get_background())
-    return None if tips == SAME else tips
+    return None if chosen in (SAME, NONE) else chosen
 
 
 def in_srgb(color):

@@ -17,9 +17,22 @@ from i18n import Problem, _  # noqa: E402
 from options import Output, Request  # noqa: E402
 
 RECOLOR = ["shade", "color", "photo", "tips", "strength", "output"]
-MORE_OF_RECOLOR = ["people", "method", "step", "quality", "refine", "model", "device", "limit-to-selection", "force"]
+MORE_COLORS = ["highlights", "highlights-share", "roots", "depth", "shine", "light"]
+MORE_OF_RECOLOR = [
+    *MORE_COLORS,
+    "people",
+    "method",
+    "step",
+    "quality",
+    "refine",
+    "model",
+    "device",
+    "limit-to-selection",
+    "force",
+]
 SELECT, MORE_OF_SELECT = ["method", "quality", "refine"], ["step", "model", "device"]
-CHOICES = ("shade", "tips", "people", "output", "method", "quality", "model", "device")
+CHOICES = ("shade", "tips", "highlights", "light", "people", "output", "method", "quality", "model", "device")
+SCALES = dict.fromkeys(("strength", "highlights-share", "roots", "shine"), 100.0) | {"depth": 1.0}  # percent; levels
 SWATCH = 28, 14  # width and height of the color beside a shade's name, pixels
 WINDOW = 480, 440  # width and height of the preview at least, screen pixels
 SMALL_SIDE = 512  # of the copy of the layer in which hair is found first, pixels
@@ -63,9 +76,9 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     for name in names + more_names:
         # Drop-down lists also for short choices, which GIMP 3.2 would spread over several lines.
         kind = Gtk.ComboBox.__gtype__ if name in CHOICES else GObject.TYPE_NONE
-        # Strength is shown in percent.
-        widgets[name] = dialog.get_scale_entry(name, 100.0) if name == "strength" else dialog.get_widget(name, kind)
-    for name in {"shade", "tips"} & set(names):
+        factor = SCALES.get(name)
+        widgets[name] = dialog.get_scale_entry(name, factor) if factor else dialog.get_widget(name, kind)
+    for name in {"shade", "tips", "highlights"} & set(widgets):
         show_swatches(widgets[name].get_widget())
 
     preview = Preview(image, layer, settings)
@@ -138,7 +151,8 @@ def sensitivities(config, recolors):
         colored = config.get_property("output") in (choices.LAYER, choices.COLOR)
         shade = config.get_property("shade")
         found["color"], found["photo"] = shade == choices.CUSTOM and colored, shade == choices.PHOTO and colored
-        found["shade"] = found["tips"] = found["strength"] = colored
+        found.update(dict.fromkeys(("shade", "tips", "strength", *MORE_COLORS), colored))
+        found["highlights-share"] = colored and config.get_property("highlights") != choices.NONE
         found["people"] = config.get_property("output") != choices.SELECTION
     return found
 

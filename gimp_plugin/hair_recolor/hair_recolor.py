@@ -25,8 +25,10 @@ from i18n import Problem, _  # noqa: E402
 from options import (  # noqa: E402
     DEFAULT_STEP,
     LARGEST_STEP,
+    MOST_DEPTH,
     Device,
     Engine,
+    Light,
     People,
     Quality,
     Request,
@@ -42,6 +44,10 @@ METHODS = (
     ),
 )
 QUALITIES = ((Quality.FAST.value, _("Fast"), ""), (Quality.BEST.value, _("Best: strand by strand (slower)"), ""))
+LIGHTS = (
+    (Light.AUTO.value, _("As in the photo"), _("In warm or cold light, the new color is seen in that light")),
+    (Light.NEUTRAL.value, _("White"), _("The new color is as in white light, whatever the photo's light")),
+)
 PEOPLE = (
     (People.TOGETHER.value, _("All together"), _("One layer for all hair in the photo")),
     (People.EACH.value, _("One layer each"), _("Heads of hair are told apart, and each is dyed from its own color")),
@@ -107,6 +113,7 @@ def describe_recolor(procedure):
         *named,
         (choices.BACKGROUND, _("Background color"), _("GIMP's background color")),
     ]
+    highlights = [(choices.NONE, _("None"), _("all strands in the same shade")), *tips[1:]]
     add_choice(procedure, "shade", _("Sh_ade"), _("The new hair color"), shades, "copper")
     copper = Gegl.Color.new(choices.DEFAULT_COLOR)
     procedure.add_color_argument(
@@ -122,9 +129,45 @@ def describe_recolor(procedure):
         FLAGS,
     )
     add_choice(procedure, "tips", _("_Tips"), _("Another color towards the tips of the hair"), tips)
-    procedure.add_double_argument(
-        "strength", _("Stren_gth"), _("How far towards the shade, 0 to 1"), 0.0, 1.0, 1.0, FLAGS
+    add_number(procedure, "strength", _("Stren_gth"), _("How far towards the shade, 0 to 1"), 0.0, 1.0, 1.0)
+    add_choice(procedure, "highlights", _("Highlights"), _("Another color on some of the strands"), highlights)
+    add_number(
+        procedure,
+        "highlights-share",
+        _("Highlighted share"),
+        _("How many of the strands are highlighted, 0 to 1"),
+        0.0,
+        1.0,
+        0.3,
     )
+    add_number(
+        procedure,
+        "roots",
+        _("Roots"),
+        _("The share of the hair's length, from the scalp, that keeps its own color, 0 to 1"),
+        0.0,
+        1.0,
+        0.0,
+    )
+    add_number(
+        procedure,
+        "depth",
+        _("Depth"),
+        _("Levels lighter than the shades, as hairdressers count; darker if below 0"),
+        -float(MOST_DEPTH),
+        float(MOST_DEPTH),
+        0.0,
+    )
+    add_number(
+        procedure,
+        "shine",
+        _("Shine"),
+        _("How much the hair gleams: 1 twice as much, -1 half as much"),
+        -1.0,
+        1.0,
+        0.0,
+    )
+    add_choice(procedure, "light", _("Light"), _("The light that the new color is seen in"), LIGHTS)
     add_choice(procedure, "people", _("Se_veral people"), _("Whether each person gets a layer"), PEOPLE)
     add_choice(procedure, "output", _("_Kind of result"), _("What is made of the hair that is found"), OUTPUTS)
     add_search(procedure)
@@ -184,6 +227,11 @@ def add_choice(procedure, name, label, description, entries, default=None):
     for number, (entry, entry_label, entry_description) in enumerate(entries):
         choice.add(entry, number, entry_label, entry_description)
     procedure.add_choice_argument(name, label, description, choice, default or entries[0][0], FLAGS)
+
+
+def add_number(procedure, name, label, description, low, high, default):
+    """An argument that is a number from low to high."""
+    procedure.add_double_argument(name, label, description, low, high, default, FLAGS)
 
 
 def run(procedure, run_mode, image, drawables, config, data):

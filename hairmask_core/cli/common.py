@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import HairmaskError, NoHairError, NoSuchModelError, PhotoError, ShadeError, UsageError
 from ..hair.tone import Hair
-from ..options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
+from ..options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Light, Quality
 from ..photo.files import check_writable_name, read_photo
 from ..photo.pixels import Photo
 from ..pipeline import find_hair, require_hair
@@ -51,10 +51,12 @@ def tell(notices: Iterable[str]) -> None:
         complain(notice)
 
 
-def look_for_hair(path: Path, model: Segmenter, refine: bool = True, force: bool = False) -> tuple[Photo, Hair]:
+def look_for_hair(
+    path: Path, model: Segmenter, refine: bool = True, force: bool = False, light: Light = Light.AUTO
+) -> tuple[Photo, Hair]:
     """Read a photo and find its hair; the errors name the photo."""
     photo = read_photo(path)
-    hair = find_hair(photo, model, refine)
+    hair = find_hair(photo, model, refine, light=light)
     tell(hair.notices)
     if not force:
         try:
@@ -143,10 +145,19 @@ def check_output(path: Path, photos: list[Path]) -> None:
 
 def share(text: str) -> float:
     """A number from 0 to 1, for argparse."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    return number_within(0, 1)(text)
+
+
+def number_within(low: float, high: float):
+    """Reads a number from low to high, for argparse."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    return number
 
 
 def make_parser(factory, description: str, examples: str, name: str | None = None, epilog: str = "", **options):

@@ -78,6 +78,7 @@ def mix_rows(pixels, hair, dyed, gains, strength, low, high, rounding):
                 continue
             for c in range(3):
                 old = f4(pixels[y, x, c])
+                old = old if old == old else f4(0)  # NaN
                 new = old + gain / strength * (f4(dyed[y, x, c]) - f4(hair[y, x, c]))
                 new = between(new, min(old, low), max(old, high))
                 dyed[y, x, c] = old + strength * (new - old) + rounding

@@ -9,8 +9,8 @@ benchmarks/kernel_constants.py derives the constants of the roots and measures t
 import numpy as np
 
 from ..photo.compiled import compiled
-from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, TOE, perceived
-from .gamut import DARKEST, LIGHTEST, LINEAR_RANGE
+from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, TOE
+from .gamut import LINEAR_RANGE
 
 VARIATION_LIMIT = 0.08  # OKLab chroma at which the hair's own color variation is compressed to half
 DETAIL_GAIN = (0.7, 1.6)  # of single strands: less flattens hair that is darkened, more makes it wiry
@@ -30,8 +30,7 @@ FIFTH_ROOT_SERIES = tuple(map(f4, (0.59999883, 0.47989002, 0.41619521, 0.3863481
 # The matrices of OKLab row by row: compiled code takes constants from tuples.
 LMS, LAB = tuple(map(f4, RGB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_LAB.ravel()))
 LAB_LMS, LMS_RGB = tuple(map(f4, LAB_TO_LMS.ravel())), tuple(map(f4, LMS_TO_RGB.ravel()))
-LOW, HIGH = map(f4, LINEAR_RANGE)  # of linear light
-BOTTOM, TOP = (f4(perceived(np.float64(end))) for end in (DARKEST, LIGHTEST))  # of perceived lightness
+LOW, HIGH = map(f4, LINEAR_RANGE)  # of linear light, where it is white
 TOE_1, TOE_2, TOE_3 = map(f4, TOE)
 
 
@@ -107,8 +106,9 @@ def interpolate_base(values, placement, y, start, line, slope, offset, signal):
 
 
 @compiled
-def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep_most):
-    """Transform colors in place. red, green, blue: (n,) float32, linear light, within LINEAR_RANGE after."""
+def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep_most, drawn):
+    """Transform colors in place. red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`."""
+    low, high, bottom, top = drawn
     count, last = red.size, curves.shape[1] - 1
     lightness, base, gain = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
     a, b = np.empty(count, np.float32), np.empty(count, np.float32)
@@ -138,8 +138,8 @@ def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep
     for i in range(count):
         more = between(f4(last) * gain[i], f4(DETAIL_GAIN[0]), f4(DETAIL_GAIN[1])) - f4(1)
         detail = (f4(1) + more * (signal[i] if more > f4(0) else f4(1))) * lightness[i]
-        room = max(TOP - base[i] if detail > f4(0) else base[i] - BOTTOM, f4(LEAST_ROOM))
-        lightness[i] = between(base[i] + detail * room / np.sqrt(room * room + detail * detail), BOTTOM, TOP)
+        room = max(top - base[i] if detail > f4(0) else base[i] - bottom, f4(LEAST_ROOM))
+        lightness[i] = between(base[i] + detail * room / np.sqrt(room * room + detail * detail), bottom, top)
     for i in range(count):
         place = lightness[i] * f4(last)
         j = min(np.int32(place), np.int32(last - 1))
@@ -158,15 +158,15 @@ def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep
         g = LMS_RGB[3] * long + LMS_RGB[4] * medium + LMS_RGB[5] * short
         bl = LMS_RGB[6] * long + LMS_RGB[7] * medium + LMS_RGB[8] * short
         gray = l * l * l
-        above, room_above = max(max(r, g), bl) - gray, HIGH - gray
-        below, room_below = gray - min(min(r, g), bl), gray - LOW
+        above, room_above = max(max(r, g), bl) - gray, high - gray
+        below, room_below = gray - min(min(r, g), bl), gray - low
         # The smaller of room_above / above and room_below / below, at most 1: so with one division.
         upwards = room_above * below < room_below * above
         needed, room = (above, room_above) if upwards else (below, room_below)
         share = room / max(needed, room)
-        red[i] = between(gray + share * (r - gray), LOW, HIGH)
-        green[i] = between(gray + share * (g - gray), LOW, HIGH)
-        blue[i] = between(gray + share * (bl - gray), LOW, HIGH)
+        red[i] = between(gray + share * (r - gray), low, high)
+        green[i] = between(gray + share * (g - gray), low, high)
+        blue[i] = between(gray + share * (bl - gray), low, high)
 
 
 @compiled
@@ -179,15 +179,17 @@ def encode_channel(channel):
 
 
 @compiled
-def transform_levels(pixels, out, linear, levels, values, placement, curves, usual, keep):
-    """RGBA in whole numbers (H, W, 4). linear: of each level; levels: of linear light, evenly spaced, or none: computed.
+def transform_levels(pixels, out, linear, levels, values, placement, curves, usual, keep, light, drawn):
+    """RGBA in whole numbers (H, W, 4). linear: (3, …) of each level, as if the light were white; levels: of linear
+    light, evenly spaced, or none: computed.
 
-    values, placement: of the base, see `photo.base`.
+    values, placement: of the base, see `photo.base`. light: (3,), white in it. drawn: (4,), see `drawn_range`.
     """
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     line = np.empty((3, values.shape[1]), np.float32)
-    scale = f4(len(levels) - 1 if len(levels) else len(linear) - 1)
+    scale = f4(len(levels) - 1 if len(levels) else linear.shape[1] - 1)
+    limits = drawn[0], drawn[1], drawn[2], drawn[3]
     for y in range(pixels.shape[0]):
         for start in range(0, pixels.shape[1], BLOCK):
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
@@ -196,8 +198,10 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
             s, o, n = slope[:count], offset[:count], signal[:count]
             interpolate_base(values, placement, y, start, line, s, o, n)
             for i in range(count):
-                r[i], g[i], b[i] = linear[old[i, 0]], linear[old[i, 1]], linear[old[i, 2]]
-            transform_block(r, g, b, s, o, n, curves, usual, keep)
+                r[i], g[i], b[i] = linear[0, old[i, 0]], linear[1, old[i, 1]], linear[2, old[i, 2]]
+            transform_block(r, g, b, s, o, n, curves, usual, keep, limits)
+            for i in range(count):
+                r[i], g[i], b[i] = r[i] * light[0], g[i] * light[1], b[i] * light[2]
             if len(levels):
                 for i in range(count):
                     new[i, 0] = levels[np.uint32(np.int32(scale * r[i] + f4(0.5)))]
@@ -216,11 +220,12 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
 
 
 @compiled
-def transform_floats(pixels, out, values, placement, curves, usual, keep):
+def transform_floats(pixels, out, values, placement, curves, usual, keep, light, drawn):
     """RGBA in float32 (H, W, 4); see `transform_levels`."""
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     line = np.empty((3, values.shape[1]), np.float32)
+    limits = drawn[0], drawn[1], drawn[2], drawn[3]
     for y in range(pixels.shape[0]):
         for start in range(0, pixels.shape[1], BLOCK):
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
@@ -230,10 +235,13 @@ def transform_floats(pixels, out, values, placement, curves, usual, keep):
             interpolate_base(values, placement, y, start, line, s, o, n)
             for i in range(count):
                 r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
-            for channel in (r, g, b):
-                for i in range(count):
-                    channel[i] = linear_from_encoded(channel[i])
-            transform_block(r, g, b, s, o, n, curves, usual, keep)
+            for i in range(count):
+                r[i] = linear_from_encoded(r[i]) / light[0]
+                g[i] = linear_from_encoded(g[i]) / light[1]
+                b[i] = linear_from_encoded(b[i]) / light[2]
+            transform_block(r, g, b, s, o, n, curves, usual, keep, limits)
+            for i in range(count):
+                r[i], g[i], b[i] = r[i] * light[0], g[i] * light[1], b[i] * light[2]
             for channel in (r, g, b):
                 encode_channel(channel)
             for i in range(count):

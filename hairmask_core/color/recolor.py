@@ -1,4 +1,4 @@
-"""Photo + shade -> recolored photo, defined on every pixel."""
+"""Photo + coloring -> recolored photo, defined on every pixel."""
 
 from __future__ import annotations
 
@@ -6,50 +6,31 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..options import Coloring
 from ..photo.base import find_base
-from ..photo.pixels import bounded, check_map, check_rgb, from_float, to_float
+from ..photo.pixels import check_map, check_rgb, from_float, to_float
 from ..photo.scaled_map import ScaledMap
 from ..photo.strips import row_strips, work_in_strips
+from .coloring import NOT_FOLLOWED, Mixture, Strands, make_mixture, shares
 from .edges import Outline, dye_hair
-from .tone_curve import Tone, make_transform
-from .transform import ToneTransform, apply_transform
+from .tone_curve import Color, Tone
+from .transform import apply_transform, drawable
 
 
 def recolor(
     pixels: np.ndarray,
     tone: Tone,
-    shade: tuple[float, float, float],
+    shade: Color,
     strength: float = 1.0,
     report: Callable[[float], None] = lambda fraction: None,
     base: ScaledMap | None = None,
 ) -> np.ndarray:
-    """Every pixel recolored as if it were hair of the measured tone dyed in the shade.
+    """Every pixel recolored as if it were hair of the measured tone dyed in the shade; see `recolor_strips`.
 
-    pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8, uint16 or float32, sRGB-encoded; alpha stays as it is.
-    tone: of the photo's hair. shade: sRGB-encoded, each 0…1. strength: 0 gives the input to the bit, 1 the full shade;
-    between them (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of
-    range. report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
-    base: of the photo, where it is known already.
-    Returns the same shape and dtype; unless strength is 0, NaN counts as 0.
-    Raises ValueError for a strength or a shade outside 0…1, and for arrays that are none of that, or empty.
-
-    Method: in OKLab (Ottosson 2020), see `make_transform` and `apply_transform`.
+    report: called with the fraction done, 0…1, after each strip; may raise to stop the work.
     """
-    return recolor_along(pixels, tone, [shade], None, strength, report, base)
-
-
-def recolor_along(
-    pixels: np.ndarray,
-    tone: Tone,
-    shades: list[tuple[float, float, float]],
-    position: np.ndarray | None,
-    strength: float = 1.0,
-    report: Callable[[float], None] = lambda fraction: None,
-    base: ScaledMap | None = None,
-) -> np.ndarray:
-    """As `recolor`, with a shade that changes over the photo; see `recolor_strips`."""
     out = np.empty_like(pixels)
-    for rows, strip in recolor_strips(pixels, tone, shades, position, strength, base):
+    for rows, strip in recolor_strips(pixels, tone, Coloring(shade, strength=strength), base=base):
         out[rows] = strip
         report(rows.stop / len(pixels))
     return out
@@ -58,39 +39,35 @@ def recolor_along(
 def recolor_strips(
     pixels: np.ndarray,
     tone: Tone,
-    shades: list[tuple[float, float, float]],
-    position: np.ndarray | None = None,
-    strength: float = 1.0,
+    coloring: Coloring,
+    strands: Strands = NOT_FOLLOWED,
     base: ScaledMap | None = None,
     outline: Outline | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """As `recolor`, with a shade that changes over the photo, strip by strip from top to bottom: (rows, their pixels).
+    """Every pixel recolored as if it were hair of the measured tone, strip by strip from top to bottom: (rows, pixels).
 
-    shades: at positions evenly spaced from 0 to 1. position: (H, W) float32, 0…1; each pixel is the linear mixture of
-    its recolorings in the two nearest shades. None stands for 0 everywhere.
+    pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8, uint16 or float32, sRGB-encoded; alpha stays as it is. tone: of the
+    photo's hair. coloring: its strength 0 gives the input to the bit, 1 the full shade; between them
+    (1-strength)·rgb + strength·dyed on encoded values, like a layer's opacity: monotone and never out of range.
+    strands: which hair is root, tip and highlight, where that matters. base: of the photo, where it is known already.
     outline: where the hair ends, and what is behind it: there, hair alone is recolored; see `edges`.
+    Yields the same dtype; unless strength is 0, NaN counts as 0.
+    Raises ShadeError for a name that no shade has, and ValueError for arrays that are none of that, or empty.
+
+    Method: in OKLab (Ottosson 2020), see `make_transform` and `apply_transform`; several shades, see `coloring`.
     """
     check_rgb(pixels, (3, 4))
     if outline is not None:
         check_map(outline.matte, pixels.shape[:2], np.float32)
-    if position is not None:
-        check_map(position, pixels.shape[:2], np.float32)
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength is {strength}: it must be between 0 and 1.")
-    if not shades or not all(len(shade) == 3 and all(0 <= part <= 1 for part in shade) for shade in shades):
-        raise ValueError(f"the shades are {shades}: each must be red, green and blue between 0 and 1.")
     height, width = pixels.shape[:2]
+    mixture, strength = make_mixture(tone, coloring, strands), coloring.strength
     if strength == 0:
         yield from ((rows, pixels[rows]) for rows in row_strips(height, width))
         return
-    transforms = [make_transform(tone, shade) for shade in shades]
-    whole = base or find_base(pixels)
+    whole = base or find_base(pixels, tone.light)
 
     def dye(colors: np.ndarray, rows: slice) -> np.ndarray:
-        here = whole.cut(rows.start, 0)
-        if position is None:
-            return apply_transform(colors, transforms[0], here, strength)
-        return _mix(colors, position[rows], transforms, here, strength)
+        return mix(colors, mixture, rows, whole.cut(rows.start, 0))
 
     def paint(rows: slice) -> np.ndarray:
         return dye(pixels[rows], rows) if outline is None else dye_hair(dye, pixels, outline, rows, strength)
@@ -98,16 +75,17 @@ def recolor_strips(
     yield from work_in_strips(paint, height, width)
 
 
-def _mix(
-    pixels: np.ndarray, position: np.ndarray, transforms: list[ToneTransform], base: ScaledMap, strength: float
-) -> np.ndarray:
-    """Transform each pixel by the two transforms nearest to its position, and mix the results."""
-    place = bounded(position) * np.float32(len(transforms) - 1)
-    result = np.zeros(pixels.shape, np.float32)
-    for i, transform in enumerate(transforms):
-        weight = 1 - np.abs(place - np.float32(i))
-        if weight.max() > 0:
-            result += np.maximum(weight, 0)[..., None] * to_float(apply_transform(pixels, transform, base, strength))
+def mix(pixels: np.ndarray, mixture: Mixture, rows: slice, base: ScaledMap) -> np.ndarray:
+    """Some rows of a photo, recolored. pixels, base: of these rows."""
+    strength, parts = mixture.coloring.strength, shares(mixture, rows, pixels.shape[1])
+    if parts is None:
+        return apply_transform(pixels, mixture.transforms[0], base, strength)
+    result, left = np.zeros(pixels.shape, np.float32), 1 - sum(parts)
+    for transform, share in zip(mixture.transforms, parts):
+        if share.any():
+            result += share[..., None] * to_float(apply_transform(pixels, transform, base, strength))
+    if mixture.coloring.roots > 0:
+        result += np.maximum(left, 0)[..., None] * to_float(drawable(pixels))
     mixed = from_float(result, pixels.dtype)
     mixed[..., 3:] = pixels[..., 3:]
     return mixed

@@ -55,9 +55,14 @@ def find_shade(text: str) -> Shade:
     raise ShadeError(f"There is no shade {text!r}: the nearest is {nearest[0]!r}, or give a color as #rrggbb.")
 
 
-def shade_color(shade: str | tuple[float, float, float]) -> tuple[float, float, float]:
+def shade_color(shade: object) -> tuple[float, float, float]:
     """The color of a shade, sRGB-encoded, each 0…1: of a name or '#rrggbb' (see `find_shade`); (r, g, b) is one already.
 
-    Raises ShadeError for a name that no shade has.
+    Raises ShadeError for a name that no shade has, and for what is none of these.
     """
-    return find_shade(shade).rgb if isinstance(shade, str) else shade
+    if isinstance(shade, str):
+        return find_shade(shade).rgb
+    if isinstance(shade, tuple):
+        red, green, blue = shade
+        return red, green, blue
+    raise ShadeError("A shade is missing: name one, or give a color as #rrggbb.")

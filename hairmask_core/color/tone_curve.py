@@ -10,10 +10,13 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from ..photo.oklab import perceived, rgb_to_oklab, unperceived
+from ..photo.light import Illuminant
+from ..photo.oklab import oklab_to_rgb, perceived, rgb_to_oklab, unperceived
 from .gamut import DARKEST, LIGHTEST
 from .transform import ToneTransform, gamut_shares
 
+Color = tuple[float, float, float]  # sRGB-encoded, each 0…1
+LEVEL = 0.09  # of perceived lightness between two levels of depth: from black, 1, to platinum, 10, are nine
 CURVE_SIZE = 1024  # entries of every curve, over perceived lightness 0…1
 LIT = 0.7  # as in hair/tone.py: the quantile of lightness at which hair shows its color
 
@@ -39,6 +42,8 @@ class Tone(Protocol):
     def spread(self) -> float: ...
     @property
     def lit(self) -> tuple[float, float, float]: ...
+    @property
+    def light(self) -> Illuminant: ...
     @property
     def trend(self) -> tuple[tuple[float, float, float], ...]: ...
 
@@ -71,19 +76,39 @@ def real_hair() -> RealHair:
     )
 
 
-def make_transform(tone: Tone, shade: tuple[float, float, float]) -> ToneTransform:
+def make_transform(tone: Tone, shade: Color, shine: float = 0.0) -> ToneTransform:
     """What becomes of hair of that tone in that shade.
 
-    shade: sRGB-encoded, each 0…1: what the hair then shows where light falls on it but does not gleam. The transform's
-    curves have CURVE_SIZE entries.
+    shade: what the hair then shows where light falls on it but does not gleam. shine: of `lightness_curve`. The
+    transform's curves have CURVE_SIZE entries.
     """
-    lightness, a, b = rgb_to_oklab(np.array(shade, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
-    lit = float(perceived(lightness))
+    lit, a, b = split_color(shade)
     median = median_of(lit)
-    curves = lightness_curve(tone, lit, median), *color_curves(lit, a, b)
+    curves = lightness_curve(tone, lit, median, shine), *color_curves(lit, a, b)
     spread = np.interp(median, real_hair().medians, real_hair().spread)
     keep = np.clip(SPREAD_SHARE * spread / max(tone.spread, 1e-4), *SPREAD_GAIN)
-    return ToneTransform(np.vstack(curves).astype(np.float32), usual_color(tone), float(keep))
+    return ToneTransform(np.vstack(curves).astype(np.float32), usual_color(tone), float(keep), tone.light)
+
+
+def split_color(color: Color) -> tuple[float, float, float]:
+    """Perceived lightness, and OKLab a and b, of a color."""
+    lightness, a, b = rgb_to_oklab(np.array(color, np.float32).reshape(1, 1, 3))[0, 0].astype(float)
+    return float(perceived(lightness)), a, b
+
+
+def change_depth(color: Color, levels: float) -> Color:
+    """A shade so many levels lighter, or darker if below 0: as colorful as real hair of that hue is at that depth.
+
+    Returns the color itself for 0, and no lighter or darker one than there is.
+    """
+    if levels == 0:
+        return color
+    lit, a, b = split_color(color)
+    bottom, top = (float(perceived(np.float64(end))) for end in (DARKEST, LIGHTEST))
+    new = min(max(lit + LEVEL * levels, bottom), top)
+    a, b = (float(np.interp(new, np.linspace(0, 1, CURVE_SIZE), curve)) for curve in color_curves(lit, a, b))
+    red, green, blue = oklab_to_rgb(np.array([[[unperceived(np.float64(new)), a, b]]], np.float32))[0, 0].tolist()
+    return red, green, blue
 
 
 def usual_color(tone: Tone) -> np.ndarray:
@@ -116,10 +141,11 @@ def lit_of(quantiles: np.ndarray) -> float:
     return float(np.interp(LIT, real_hair().quantiles, quantiles))
 
 
-def lightness_curve(tone: Tone, lit: float, median: float) -> np.ndarray:
+def lightness_curve(tone: Tone, lit: float, median: float, shine: float = 0.0) -> np.ndarray:
     """Monotone curve over the lightness of the hair's base.
 
-    lit: lightness of the shade, 0…1. median: of real hair in that shade. All lightness is perceived.
+    lit: lightness of the shade, 0…1. median: of real hair in that shade. All lightness is perceived. shine: -1…1, what is
+    lighter than the shade is so by 2 to the power of it as much.
     Returns (CURVE_SIZE,), new lightness, within that of DARKEST…LIGHTEST.
 
     Histogram matching (Gonzalez, Woods) to real hair that is as light as the shade: the hair's quantiles go NATURAL of
@@ -131,7 +157,9 @@ def lightness_curve(tone: Tone, lit: float, median: float) -> np.ndarray:
     form, real = old - np.median(old), quantiles_at(median)
     form *= np.clip((real[-2] - real[1]) / max(form[-2] - form[1], 0.02), 0.5, 2)
     new = NATURAL * real + (1 - NATURAL) * (median + form)
-    new = _apart(np.clip(new + lit - lit_of(new), bottom, top), bottom, top)
+    new += lit - lit_of(new)
+    new = np.where(new > lit, lit + 2**shine * (new - lit), new)
+    new = _apart(np.clip(new, bottom, top), bottom, top)
     slopes = np.diff([bottom, *new, top]) / np.diff([0, *old, 1])
     middles = (np.arange(CURVE_SIZE - 1) + 0.5) / (CURVE_SIZE - 1)
     slopes = np.minimum(slopes, STEEPEST)[np.searchsorted(old, middles)]

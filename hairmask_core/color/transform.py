@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 
 from ..photo.base import find_base
-from ..photo.oklab import linear_levels, srgb_to_linear
+from ..photo.light import NEUTRAL, Illuminant
+from ..photo.oklab import linear_levels, perceived, srgb_to_linear
 from ..photo.scaled_map import ScaledMap
+from .gamut import DARKEST, LIGHTEST, LINEAR_RANGE
 
 STORED_TYPES = (np.uint8, np.uint16, np.float32)  # of pixels
 FARTHEST = 1e6  # what float pixels hold beyond that is drawn as that, lest the formulas overflow
@@ -22,12 +24,14 @@ class ToneTransform(NamedTuple):
     curves: (3, n) float32 over perceived lightness 0…1: of the hair's base, new lightness of the base; of the new
     lightness, OKLab a and b that hair so light gets. usual: (2, 5) float32, a and b that the hair has by its own lightness, a
     row each of the coefficients 1, x, x², x³ of it; before them, the lightness from which, and to which, that holds.
-    keep: share of what the hair's color differs from the usual that stays.
+    keep: share of what the hair's color differs from the usual that stays. light: of the photo, as if it were white: the
+    new color is seen in it as well.
     """
 
     curves: np.ndarray
     usual: np.ndarray
     keep: float
+    light: Illuminant = NEUTRAL
 
 
 def apply_transform(
@@ -54,20 +58,32 @@ def apply_transform(
         )
     old = drawable(np.ascontiguousarray(pixels))
     if base is None:
-        base = find_base(old)
+        base = find_base(old, transform.light)
     out = np.empty_like(old)
     where = base.values, base.placement
-    how = transform.curves, transform.usual, np.float32(transform.keep)
+    light = np.array(transform.light, np.float32)
+    how = transform.curves, transform.usual, np.float32(transform.keep), light, drawn_range(transform.light)
     if old.dtype == np.float32:
         kernels.transform_floats(old, out, *where, *how)
     else:
         levels = byte_levels() if old.dtype == np.uint8 else np.empty(0, np.uint16)
-        kernels.transform_levels(old, out, linear_levels(old.dtype), levels, *where, *how)
+        linear = linear_levels(old.dtype) / light[:, None]
+        kernels.transform_levels(old, out, linear, levels, *where, *how)
     if strength < 1:
         out = cv2.addWeighted(old, 1 - strength, out, strength, 0)
     if old.dtype == np.float32:  # neither rounding nor NaN may change alpha
         out[..., 3] = pixels[..., 3]
     return out
+
+
+def drawn_range(light: Illuminant) -> np.ndarray:
+    """What is drawn, as if the light were white, so that in it no channel leaves LINEAR_RANGE: (4,) float32.
+
+    The lowest and the highest linear light, and the lowest and the highest lightness, as it is perceived.
+    """
+    low, high = LINEAR_RANGE[0] / min(light), LINEAR_RANGE[1] / max(light)
+    ends = (end * (1 / part) ** (1 / 3) for end, part in ((DARKEST, min(light)), (LIGHTEST, max(light))))
+    return np.array([low, high, *(perceived(np.float64(end)) for end in ends)], np.float32)
 
 
 def drawable(pixels: np.ndarray) -> np.ndarray:

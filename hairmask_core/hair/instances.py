@@ -73,7 +73,9 @@ def find_instances(
     rgb, matte = sample_photo(photo, hair.matte)
     step = sampling_step(hair.matte.size)
     whose = labels[::step, ::step]
-    tones = (measure_tone(rgb, matte * (whose == number)) for number in range(1, int(labels.max()) + 1))
+    tones = (
+        measure_tone(rgb, matte * (whose == number), hair.tone.light) for number in range(1, int(labels.max()) + 1)
+    )
     return HairInstances(labels, tuple(tones))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..photo.oklab import oklab_to_rgb, rgb_to_oklab
+from ..photo.oklab import rgb_to_oklab
 from ..photo.pixels import to_float
+from ..photo.scaled_map import ScaledMap
 
 DIRECTION_LONG_SIDE = 640  # pixels; strands are seen at this scale
 DISTANCE_LONG_SIDE = 224  # pixels; distances are measured at this one, since they change slowly
@@ -20,7 +21,6 @@ BUN_WIDTH = 0.5  # a bun is narrower than this share of the head of hair's large
 BUN_HEIGHT = 0.25  # … down to this share of its width or height, the smaller
 TIP_QUANTILE = 0.97  # of a head's distances that counts as its tips: single strands go beyond
 BLUR = 0.015  # of the long side (standard deviation): where two ways meet there is no crease
-GRADIENT_SHADES = 5  # from the roots' to the tips', both included
 
 # Steps to the neighbours and beyond, (x, y): sixteen directions, so that distances hardly depend on the grid.
 STEPS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (2, -1), (1, 2), (1, -2))
@@ -28,12 +28,12 @@ STEPS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (2, -1), (1, 2), (1, -2))
 
 def root_to_tip(
     rgb: np.ndarray, matte: np.ndarray, report: Callable[[float], None] = lambda fraction: None
-) -> np.ndarray:
-    """Position along the strands on every pixel: 0 at the roots, 1 at the tips.
+) -> ScaledMap:
+    """Position along the strands: 0 at the roots, 1 at the tips.
 
     rgb: (H, W, 3) uint8, uint16 or float32, sRGB-encoded. matte: (H, W) float32 hair probability, 0…1.
     report: called with the fraction done, 0…1; may raise to stop the work.
-    Returns (H, W) float32, 0…1; outside the hair as in the nearest hair; all 0 where there is no hair.
+    Returns a map of one value, 0…1; outside the hair as in the nearest hair; all 0 where there is no hair.
 
     Each head of hair is taken to grow from its crown, at its top, so it should be upright in the photo. Position
     is the length of the shortest way from there through the hair, divided by that of the head's longest ways. Ways along
@@ -42,11 +42,11 @@ def root_to_tip(
     another solver, see `geodesic_distances`). Where no strands are seen it is the ordinary distance within the hair.
     """
     height, width = matte.shape
-    p = _shrink(matte, DISTANCE_LONG_SIDE)
+    p = shrink(matte, DISTANCE_LONG_SIDE)
     if not (p >= 0.5).any():
-        return np.zeros((height, width), np.float32)
+        return ScaledMap(np.zeros((1, 1, 1), np.float32), height, width)
     report(0.2)
-    tensor = strand_tensor(_shrink(rgb, DIRECTION_LONG_SIDE))
+    tensor = strand_tensor(structure_tensor(shrink(rgb, DIRECTION_LONG_SIDE)))
     tensor = cv2.resize(tensor, p.shape[1::-1], interpolation=cv2.INTER_AREA)
     heads = nearest_components(p)
     position = np.zeros(p.shape, np.float32)
@@ -56,31 +56,30 @@ def root_to_tip(
         way = geodesic_distances(tensor, p, find_crown(here))
         longest = max(float(np.quantile(way[here], TIP_QUANTILE)), 1.0)
         position[heads == number] = np.minimum(way[heads == number] / longest, 1)
-    position = cv2.GaussianBlur(extend_outward(position, p >= 0.5), (0, 0), BLUR * max(p.shape))
     report(0.8)
-    position = cv2.resize(np.clip(position, 0, 1), (width, height), interpolation=cv2.INTER_LINEAR)
+    position = cv2.GaussianBlur(extend_outward(position, p >= 0.5), (0, 0), BLUR * max(p.shape))
     report(1.0)
-    return position
+    return ScaledMap(np.clip(position, 0, 1)[..., None], height, width)
 
 
-def shades_between(roots: tuple[float, float, float], tips: tuple[float, float, float]) -> list:
-    """GRADIENT_SHADES shades evenly spaced in OKLab from the roots' to the tips'; all sRGB-encoded, each 0…1."""
-    ends = rgb_to_oklab(np.array([[roots, tips]], np.float32))[0]
-    share = np.linspace(0, 1, GRADIENT_SHADES, dtype=np.float32)[:, None]
-    between = oklab_to_rgb((ends[0] + share * (ends[1] - ends[0]))[None])[0]
-    return [roots, *(tuple(map(float, shade)) for shade in between[1:-1]), tips]
+def structure_tensor(rgb: np.ndarray) -> np.ndarray:
+    """The structure tensor of the lightness (Bigün, Granlund 1987): (h, w, 3) float32, entries xx, xy, yy.
 
-
-def strand_tensor(rgb: np.ndarray) -> np.ndarray:
-    """How clearly strands run in which direction: (h, w, 3) float32, entries xx, xy, yy of a matrix N.
-
-    rgb: (h, w, 3) of any stored type. For a unit step e, eᵀNe is near 1 across clear strands and near 0 along them, and
-    near 0 both ways where there are none. N is the structure tensor of the lightness less its smaller eigenvalue, over
-    the sum of both.
+    rgb: (h, w, 3) of any stored type.
     """
     lightness = np.ascontiguousarray(rgb_to_oklab(rgb)[..., 0])
     x, y = (cv2.Scharr(lightness, cv2.CV_32F, *axis) / 32 for axis in ((1, 0), (0, 1)))
-    xx, xy, yy = (cv2.GaussianBlur(product, (0, 0), SMOOTHING) for product in (x * x, x * y, y * y))
+    return cv2.merge([cv2.GaussianBlur(product, (0, 0), SMOOTHING) for product in (x * x, x * y, y * y)])
+
+
+def strand_tensor(structure: np.ndarray) -> np.ndarray:
+    """How clearly strands run in which direction: (h, w, 3) float32, entries xx, xy, yy of a matrix N.
+
+    structure: (h, w, 3) float32, of `structure_tensor`, averaged or not. For a unit step e, eᵀNe is near 1 across clear
+    strands and near 0 along them, and near 0 both ways where there are none. N is the structure tensor less its smaller
+    eigenvalue, over the sum of both.
+    """
+    xx, xy, yy = cv2.split(structure)
     both = xx + yy
     smaller = (both - np.sqrt((xx - yy) ** 2 + 4 * xy**2)) / 2
     return cv2.merge([xx - smaller, xy, yy - smaller]) / (both + np.float32(1e-5))[..., None]
@@ -159,8 +158,8 @@ def _pair(values: np.ndarray, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
     return values[: height - y, : width - x], values[y:, x:]
 
 
-def _shrink(values: np.ndarray, long_side: int) -> np.ndarray:
-    """The picture at `long_side` at most, areas averaged: float32, 0…1; NaN becomes 0."""
+def shrink(values: np.ndarray, long_side: int) -> np.ndarray:
+    """A picture or map at `long_side` at most, areas averaged: float32, 0…1; NaN becomes 0."""
     scale = min(1.0, long_side / max(values.shape[:2]))
     size = tuple(max(1, round(side * scale)) for side in values.shape[1::-1])
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..photo.light import NEUTRAL, Illuminant
 from ..photo.oklab import oklab_to_rgb, perceived, rgb_to_oklab, unperceived
 from ..photo.pixels import Photo, bounded, to_float
 from ..photo.scaled_map import ScaledMap
@@ -26,12 +27,13 @@ class HairTone:
 
     Lightness is OKLab's, made to run like CIE L* / 100 (`oklab.perceived`), 0…1; a and b are OKLab's, -0.4…0.4.
     quantiles: the QUANTILES of its lightness. trend: (lightness, a, b) of a row of lightnesses, from dark to bright.
-    spread: standard deviation of a and b together around that trend.
+    spread: standard deviation of a and b together around that trend. light: all of that is as if it were white.
     """
 
     quantiles: tuple[float, ...]
     trend: tuple[tuple[float, float, float], ...]
     spread: float
+    light: Illuminant = NEUTRAL
 
     @property
     def lit(self) -> tuple[float, float, float]:
@@ -67,8 +69,8 @@ class Hair:
         return self.share >= NO_HAIR_SHARE
 
 
-def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
-    """The hair's lightness and color.
+def measure_tone(rgb: np.ndarray, p: np.ndarray, light: Illuminant = NEUTRAL) -> HairTone:
+    """The hair's lightness and color, in that light.
 
     rgb: (h, w, 3) float32 sRGB, 0…1, neither shrunk nor smoothed, which would take the finest highlights away.
     p: (h, w) float32 hair probability. Pixels with p >= 0.9 count, where skin and background hardly mix in; else those
@@ -76,11 +78,12 @@ def measure_tone(rgb: np.ndarray, p: np.ndarray) -> HairTone:
     """
     colors = next((rgb[p >= level] for level in (0.9, 0.5) if (p >= level).any()), rgb.reshape(-1, 3))
     colors = colors[:: max(1, len(colors) // TREND_PIXELS)]
-    lab = rgb_to_oklab(np.ascontiguousarray(colors)[None])[0].astype(float)
-    lab[:, 0] = perceived(lab[:, 0])
+    lab = rgb_to_oklab(np.ascontiguousarray(colors)[None], light)[0].astype(float)
+    lab[:, 0] = perceived(np.clip(lab[:, 0], 0, 1))
     trend, spread = color_trend(lab)
     quantiles = np.quantile(lab[:, 0], QUANTILES)
-    return HairTone(tuple(map(float, quantiles)), tuple((float(x), float(a), float(b)) for x, a, b in trend), spread)
+    rows = tuple((float(x), float(a), float(b)) for x, a, b in trend)
+    return HairTone(tuple(map(float, quantiles)), rows, spread, light)
 
 
 def color_trend(lab: np.ndarray) -> tuple[np.ndarray, float]:

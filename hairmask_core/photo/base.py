@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .light import NEUTRAL, Illuminant
 from .oklab import perceived, rgb_to_oklab
 from .pixels import bounded, to_float
 from .scaled_map import ScaledMap
@@ -17,10 +18,11 @@ EDGE = 0.03  # step of lightness from which it is an edge and belongs to the bas
 NOISE = 0.004
 
 
-def find_base(rgb: np.ndarray) -> ScaledMap:
+def find_base(rgb: np.ndarray, light: Illuminant = NEUTRAL) -> ScaledMap:
     """The base of a photo's lightness.
 
     rgb: (H, W, 3 or more) uint8, uint16 or float32, sRGB-encoded; what follows blue does not count, NaN counts as 0.
+    light: as if it were white.
     Returns a map of three values: at a pixel of lightness x (`oklab.perceived`), the base is the first times x, plus the
     second; the third, 0…1, is how much of what differs from it nearby is no noise.
 
@@ -32,7 +34,7 @@ def find_base(rgb: np.ndarray) -> ScaledMap:
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(np.ascontiguousarray(rgb[..., :3]), size, interpolation=cv2.INTER_AREA)
-    lab = rgb_to_oklab(np.ascontiguousarray(bounded(to_float(small))))
+    lab = rgb_to_oklab(np.ascontiguousarray(bounded(to_float(small))), light)
     x = perceived(np.clip(lab[..., 0], 0, 1)).astype(np.float32)
     side = 2 * max(1, round(RADIUS * max(size))) + 1
 

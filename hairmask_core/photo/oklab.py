@@ -29,9 +29,12 @@ LAB_TO_LMS = np.linalg.inv(LMS_TO_LAB)
 LMS_TO_RGB = np.linalg.inv(RGB_TO_LMS)
 
 
-def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020)."""
-    lms = cv2.transform(srgb_to_linear(rgb), RGB_TO_LMS.astype(np.float32))
+def rgb_to_oklab(rgb: np.ndarray, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
+    """(h, w, 3) uint8, uint16 or float32 sRGB-encoded (nominal 0…1) -> float32 OKLab (Ottosson 2020).
+
+    light: linear red, green and blue of what counts as white (von Kries's adaptation, in sRGB's own primaries).
+    """
+    lms = cv2.transform(srgb_to_linear(rgb), (RGB_TO_LMS / light).astype(np.float32))
     # OpenCV's power and not NumPy's cube root, which is the C library's on many processors and not the same in all.
     return cv2.transform(np.copysign(cv2.pow(np.abs(lms), 1 / 3), lms), LMS_TO_LAB.astype(np.float32))
 

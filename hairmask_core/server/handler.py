@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from ..color.coloring import NOT_FOLLOWED, Strands
 from ..color.shades import Shade, find_shade
 from ..hair.instances import HairInstances, divide_hair
-from ..hair.strands import root_to_tip
 from ..hair.tone import Hair
 from ..inference.cards import ModelCard, choose_card
-from ..options import Device, Engine, Options, Output, People, PhotoShade, Request, ShadeName
+from ..options import Coloring, Device, Engine, Options, Output, People, PhotoShade, Request, ShadeName
 from ..photo.files import read_photo
 from ..photo.pixels import Photo
-from ..pipeline import compose, find_hair, recolor_rows, require_hair, shade_of_hair, tell_people_apart
+from ..pipeline import (
+    compose,
+    find_hair,
+    follow_strands,
+    recolor_rows,
+    require_hair,
+    shade_of_hair,
+    tell_people_apart,
+)
 from ..segmentation.segmenter import Segmenter, open_segmenter
 from .pixel_files import (
     PIXEL_TYPES,
@@ -36,17 +44,17 @@ MASK_CACHE_PHOTOS = 16  # … and of how many photos at most
 
 @dataclass
 class FoundHair:
-    """The hair of one photo; whose it is, and how far along the strands, by person, once that was asked."""
+    """The hair of one photo; whose it is, and how its strands run, by person, once that was asked."""
 
     hair: Hair
     instances: HairInstances | None = None
-    positions: dict[int, np.ndarray] = field(default_factory=dict)
+    strands: dict[int, Strands] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         labels = [self.instances.labels] if self.instances else []
-        maps = [part.values for part in (self.hair.edges, self.hair.base) if part]
-        return sum(array.nbytes for array in (self.hair.matte, *maps, *labels, *self.positions.values()))
+        maps = [self.hair.edges, self.hair.base, *(part for strands in self.strands.values() for part in strands)]
+        return sum(array.nbytes for array in (self.hair.matte, *labels)) + sum(part.nbytes for part in maps if part)
 
 
 class Handler:
@@ -68,7 +76,7 @@ class Handler:
         options = request.options
         for name in request.files:
             pixel_file(self.directory, name)
-        shade, tips = (find_named(name) for name in (options.shade, options.tips))
+        shade, tips, highlights = (find_named(name) for name in (options.shade, options.tips, options.highlights))
         report(0.0, "Reading the layer")
         pixels, dtype = self.directory / request.pixels, PIXEL_TYPES[request.format]
         rgba = read_pixels(pixels, request.width, request.height, dtype)
@@ -87,11 +95,12 @@ class Handler:
             path = Path(options.shade.path)
             shade, more = self._shade_of(path, model, options, lambda done, text: report(0.6, text))
             notices += more
-        people = self._write(request, rgba, found, shade, tips, lambda done, text: report(0.6 + 0.4 * done, text))
+        coloring = replace(options, shade=shade.rgb if shade else None)
+        people = self._write(request, rgba, found, coloring, lambda done, text: report(0.6 + 0.4 * done, text))
         return {
             "device": model.device,
             "notices": list(dict.fromkeys(notices)),
-            "shade": f"{shade.name} to {tips.name}" if shade and tips else shade and shade.name,
+            "shade": shade and name_coloring(shade, tips, highlights),
             "share": found.hair.share,
             "people": people,
         }
@@ -101,11 +110,10 @@ class Handler:
         request: Request,
         rgba: np.ndarray,
         found: FoundHair,
-        shade: Shade | None,
-        tips: Shade | None,
+        coloring: Coloring,
         report: Callable[[float, str], None],
     ) -> int:
-        """Write the requested masks and pixels; returns of how many people they are."""
+        """Write the requested masks and pixels, in that coloring; returns of how many people they are."""
         options, each = request.options, request.options.people is People.EACH
         if each and not found.instances:
             found.instances = tell_people_apart(to_photo(rgba), found.hair, lambda done, text: report(0.0, text))
@@ -113,7 +121,7 @@ class Handler:
         limits, mask_out, layer_out = (
             [self.directory / name for name in names] for names in (request.limits, request.mask_out, request.layer_out)
         )
-        only_color, tips_rgb, people = options.output is Output.LCH_PICTURE, tips.rgb if tips else None, 0
+        only_color, people = options.output is Output.LCH_PICTURE, 0
         picture = rgba.copy() if only_color or options.output is Output.PICTURE else None
         expected = len(found.instances.tones) if each and found.instances else 1
 
@@ -124,17 +132,11 @@ class Handler:
             report_part(0.0)
             write_mask(mask_out[people], part.matte, PIXEL_TYPES[request.mask_format])
             if options.output is Output.LAYER:
-                assert shade
-                rows = recolor_rows(rgba, part.hair, shade.rgb, options.strength, tips_rgb, report=report_part)
-                write_pixels(layer_out[people], rgba.nbytes, rows)
-            elif picture is not None:
-                assert shade
-                if tips and part.number not in found.positions:  # the same for every shade
-                    rgb = np.ascontiguousarray(rgba[..., :3])
-                    found.positions[part.number] = root_to_tip(rgb, part.hair.matte, report_part)
-                position = found.positions.get(part.number)
-                how = shade.rgb, options.strength, tips_rgb, only_color, position, report_part
-                compose(picture, rgba, part, *how)
+                write_pixels(layer_out[people], rgba.nbytes, recolor_rows(rgba, part.hair, coloring, None, report_part))
+            elif picture is not None:  # a preview, which asks again for other colors
+                known = found.strands.get(part.number, NOT_FOLLOWED)
+                found.strands[part.number] = follow_strands(rgba, part.hair, coloring, known, report_part)
+                compose(picture, rgba, part, coloring, found.strands[part.number], only_color, report_part)
             people += 1
         if picture is not None:
             write_pixels(layer_out[0], picture.nbytes, [picture])
@@ -172,7 +174,7 @@ class Handler:
         The device is the one that was asked for: an answer that was found where another took its place goes on saying
         so.
         """
-        return model.card.name, options.device, options.refine, *model.settings.values()
+        return model.card.name, options.device, options.refine, options.light, *model.settings.values()
 
     def _find_hair(
         self,
@@ -187,7 +189,7 @@ class Handler:
         if key in self.found:
             self.found.move_to_end(key)
             return self.found[key]
-        found = self.found[key] = FoundHair(find_hair(make_photo(), model, options.refine, report))
+        found = self.found[key] = FoundHair(find_hair(make_photo(), model, options.refine, report, options.light))
         self._forget()
         return found
 
@@ -203,3 +205,9 @@ def find_named(shade: ShadeName | PhotoShade | None) -> Shade | None:
     if isinstance(shade, tuple):
         shade = "#" + "".join(f"{round(255 * part):02x}" for part in shade)
     return find_shade(shade) if isinstance(shade, str) else None
+
+
+def name_coloring(shade: Shade, tips: Shade | None, highlights: Shade | None) -> str:
+    """What a layer in that coloring is called."""
+    name = f"{shade.name} to {tips.name}" if tips else shade.name
+    return f"{name} with {highlights.name}" if highlights else name

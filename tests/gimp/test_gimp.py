@@ -23,6 +23,7 @@ from hairmask_core.color.blend import blend, take_color
 from hairmask_core.color.shades import find_shade, parse_hex
 from hairmask_core.hair.instances import find_instances
 from hairmask_core.inference.cards import find_cards
+from hairmask_core.options import Coloring
 from hairmask_core.photo.files import read_photo, write_image
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_layer, shade_of_hair
@@ -397,14 +398,14 @@ def test_a_selected_mask_means_its_layer(calls):
 
 def test_custom_color_at_part_strength(gimp, calls, hair, astronaut):
     assert calls["custom"]["after"][0]["name"] == "Hair recolor (#7a3422)"
-    expected = recolor_layer(Photo(astronaut), hair, parse_hex("#7a3422"), 0.5)
+    expected = recolor_layer(Photo(astronaut), hair, Coloring("#7a3422", strength=0.5))
     assert np.abs(pixels(gimp, "custom-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
 def test_foreground_and_background_color_are_those_of_roots_and_tips(gimp, calls, hair, astronaut):
     assert calls["foreground"]["after"][0]["name"] == "Hair recolor (#2457c5 to #e8dfcf)", calls["foreground"]
     roots, tips = parse_hex("#2457c5"), parse_hex("#e8dfcf")
-    expected = recolor_layer(Photo(astronaut), hair, roots, tips=tips)
+    expected = recolor_layer(Photo(astronaut), hair, Coloring(roots, tips=tips))
     assert np.abs(pixels(gimp, "foreground-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
@@ -861,7 +862,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model)
     assert_shown("plain", blend(photo.rgb, blue, hair.matte))
     np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
     assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
-    half = recolor_layer(photo, hair, find_shade("blue").rgb, 0.5, tips=find_shade("copper").rgb)
+    half = recolor_layer(photo, hair, Coloring("blue", strength=0.5, tips="copper"))
     assert_shown("half", blend(photo.rgb, half, hair.matte))
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3

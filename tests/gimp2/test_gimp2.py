@@ -22,7 +22,7 @@ from PIL import Image
 from hairmask_core import __version__
 from hairmask_core.color.shades import find_shade, named_shades
 from hairmask_core.inference.cards import choose_card
-from hairmask_core.options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
+from hairmask_core.options import DEFAULT_STEP, LARGEST_STEP, Coloring, Device, Engine, Quality
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_hair, recolor_layer
 
@@ -274,7 +274,7 @@ def test_selection_and_own_mask_limit_the_mask(called, scene, hair):
 @needs_parts
 def test_colors_and_strength(called, astronaut, hair):
     shades = [np.array(color) / 255 for color in (COLOR[:3], (255, 255, 0))]
-    expected = recolor_layer(Photo(astronaut), hair, tuple(shades[0]), 0.5, tips=tuple(shades[1]))
+    expected = recolor_layer(Photo(astronaut), hair, Coloring(tuple(shades[0]), strength=0.5, tips=tuple(shades[1])))
     np.testing.assert_array_equal(read(called, "custom")[0], expected)
     np.testing.assert_array_equal(read(called, "foreground")[0], astronaut)  # of strength 0
     assert called[0]["cases"]["custom"]["name"] == "Hair recolor (#ff8000 to #ffff00)"

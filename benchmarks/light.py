@@ -1,0 +1,125 @@
+"""Does the new color follow the light? Photos are seen through colored light before and after recoloring.
+
+python -m benchmarks.light --data DATA [--photos 24] [--sheet FILE]
+
+DATA holds sets of photos (images/ and masks/ in each). A cast multiplies linear light by the color of a black body, with
+the luminance of white. Two ways should agree: cast(recolor(photo)) and recolor(cast(photo)); the table has the mean
+CIEDE2000 between them in the hair, with the light estimated (auto), and taken for white (neutral). A third column is what
+estimating costs where no cast was added: the difference between auto and neutral on the photos as they are.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from benchmarks.held_out import held_out_pairs
+from hairmask_core.color.recolor import recolor
+from hairmask_core.color.shades import find_shade
+from hairmask_core.hair.tone import measure_tone
+from hairmask_core.photo.light import LUMINANCE, NEUTRAL, estimate_illuminant
+from hairmask_core.photo.oklab import linear_to_srgb, srgb_to_linear
+
+KELVINS = (3000, 4000, 5000, 6500, 7500, 9000)
+SETS = ("figaro1k", "celebahq", "celebamask")
+SIDE = 512  # pixels of the long side
+SHADES = ("golden-blond", "copper", "dark-brown", "platinum", "blue", "black")
+
+
+def black_body(kelvin: float) -> np.ndarray:
+    """Linear sRGB of a black body's light by that of 6500 K, with a luminance of 1: (3,).
+
+    Chromaticity by the cubic approximation of the Planckian locus (Kang et al. 2002).
+    """
+
+    def linear(temperature: float) -> np.ndarray:
+        t = 1000 / temperature
+        low = temperature <= 4000
+        x = np.polyval(
+            (-0.2661239, -0.2343589, 0.8776956, 0.179910) if low else (-3.0258469, 2.1070379, 0.2226347, 0.240390), t
+        )
+        y = np.polyval(
+            (-0.9549476, -1.37418593, 2.09137015, -0.16748867)
+            if low
+            else (3.0817580, -5.87338670, 3.75112997, -0.37001483),
+            x,
+        )
+        xyz = np.array([x / y, 1, (1 - x - y) / y])
+        matrix = [
+            [3.2404542, -1.5371385, -0.4985314],
+            [-0.9692660, 1.8760108, 0.0415560],
+            [0.0556434, -0.2040259, 1.0572252],
+        ]
+        return np.array(matrix) @ xyz
+
+    white = np.maximum(linear(kelvin), 0.01) / linear(6500)
+    return white / (white @ LUMINANCE)
+
+
+def cast(rgb: np.ndarray, kelvin: float) -> np.ndarray:
+    """A photo, (h, w, 3) uint8, as it would be in that light."""
+    light = black_body(kelvin).astype(np.float32)
+    return np.round(255 * linear_to_srgb(np.clip(srgb_to_linear(rgb) * light, 0, 1))).astype(np.uint8)
+
+
+def read(pair: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
+    """A photo, (h, w, 3) uint8, at SIDE pixels, and its hair, (h, w) float32, 0…1."""
+    rgb, mask = cv2.imread(str(pair[0])), cv2.imread(str(pair[1]), cv2.IMREAD_GRAYSCALE)
+    scale = min(1.0, SIDE / max(rgb.shape[:2]))
+    size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
+    rgb, mask = (cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (rgb, mask))
+    return np.ascontiguousarray(rgb[..., ::-1]), mask.astype(np.float32) / 255
+
+
+def dyed(rgb: np.ndarray, matte: np.ndarray, shade: str, auto: bool) -> np.ndarray:
+    light = estimate_illuminant(rgb) if auto else NEUTRAL
+    return recolor(rgb, measure_tone(rgb.astype(np.float32) / 255, matte, light), find_shade(shade).rgb)
+
+
+def difference(one: np.ndarray, other: np.ndarray, hair: np.ndarray) -> float:
+    return float(deltaE_ciede2000(rgb2lab(one[hair][None] / 255), rgb2lab(other[hair][None] / 255)).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--sheet", type=Path, help="also draw the photos as they are, neutral and auto")
+    args = parser.parse_args()
+    each = -(-args.photos // len(SETS))
+    photos = [read(pair) for name in SETS for pair in held_out_pairs(args.data, name)[:each]]
+    estimates = np.log([estimate_illuminant(rgb) for rgb, _ in photos])
+    print(f"{len(photos)} photos; taken for white: {np.mean(np.abs(estimates).max(axis=1) == 0):.0%}")
+    print("| light, K | auto | neutral |\n|---|---|---|")
+    for kelvin in KELVINS:
+        means = []
+        for auto in (True, False):
+            found = [
+                difference(
+                    cast(dyed(rgb, matte, shade, auto), kelvin),
+                    dyed(cast(rgb, kelvin), matte, shade, auto),
+                    matte > 0.9,
+                )
+                for i, (rgb, matte) in enumerate(photos)
+                for shade in (SHADES[i % len(SHADES)], SHADES[(i + 3) % len(SHADES)])
+            ]
+            means.append(np.mean(found))
+        print(f"| {kelvin} | {means[0]:.1f} | {means[1]:.1f} |")
+    if args.sheet:
+        rows = []
+        for i, (rgb, matte) in enumerate(photos):
+            shown = [rgb]
+            for auto in (False, True):
+                layer = dyed(rgb, matte, SHADES[(i + 3) % len(SHADES)], auto)
+                shown.append((rgb + matte[..., None] * (layer.astype(np.float32) - rgb)).astype(np.uint8))
+            rows.append(np.hstack([cv2.resize(one, (240, 240), interpolation=cv2.INTER_AREA) for one in shown]))
+        half = -(-len(rows) // 2)
+        rows += [np.zeros_like(rows[0])] * (2 * half - len(rows))
+        sheet = np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
+        cv2.imwrite(str(args.sheet), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Photo -> the color of the light in it, which tints hair whatever its color is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .oklab import srgb_to_linear
+from .pixels import bounded, to_float
+
+Illuminant = tuple[float, float, float]  # red, green, blue of what is white in it, linear, with a luminance of 1
+NEUTRAL: Illuminant = (1.0, 1.0, 1.0)
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB (IEC 61966-2-1)
+
+LONG_SIDE = 400  # pixels at which it is looked for
+NORM = 6  # the higher, the more only the strongest edges count
+BRIGHTEST = 0.98  # encoded: more may be cut off, and tells nothing
+# Edges of skin and hair are warm: so much, as logarithms of red and blue by green, that light looks warmer than it is in
+# portraits (median of 328 photos for training).
+WARMTH = (0.096, -0.038)
+# How far the logarithm of red by blue must be from 0 to be light and no chance: from there on it begins to count, from
+# here on it counts fully. Photos are mostly taken with the camera's white balance, and the estimate's error is 0.17.
+CHANCE = (0.1, 0.4)
+FARTHEST = 2.5  # of those logarithms: a candle's light has 2.4
+
+
+def estimate_illuminant(rgb: np.ndarray) -> Illuminant:
+    """The color of the light in a photo.
+
+    rgb: (H, W, 3 or more) uint8, uint16 or float32, sRGB-encoded; what follows blue does not count, NaN counts as 0.
+    Returns linear red, green and blue of a white surface, with a luminance of 1; NEUTRAL where it is near to that.
+
+    Method: gray edge of second order (van de Weijer, Gevers, Gijsenij 2007, "Edge-based color constancy"): the Minkowski
+    norm of the Laplacian is as large in all channels, on the average of what there is in the world.
+    """
+    height, width = rgb.shape[:2]
+    scale = min(1.0, LONG_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = bounded(to_float(cv2.resize(np.ascontiguousarray(rgb[..., :3]), size, interpolation=cv2.INTER_AREA)))
+    known = cv2.erode((small.max(axis=2) < BRIGHTEST).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    smooth = cv2.GaussianBlur(srgb_to_linear(small), (0, 0), 1.0)
+    edges = np.abs(cv2.Laplacian(smooth, cv2.CV_32F))[known].astype(np.float64)
+    strength = (edges**NORM).mean(axis=0) ** (1 / NORM) if len(edges) else np.zeros(3)
+    if strength.min() < 1e-5:  # nothing that tells
+        return NEUTRAL
+    red, blue = np.log(strength[[0, 2]] / strength[1]) - WARMTH
+    away = abs(red - blue)
+    sure = np.clip((away - CHANCE[0]) / (CHANCE[1] - CHANCE[0]), 0, 1) * min(
+        1.0, FARTHEST / max(away, abs(red), abs(blue), 1e-6)
+    )
+    if sure == 0:
+        return NEUTRAL
+    white = np.exp([sure * red, 0, sure * blue])
+    white /= white @ LUMINANCE
+    return float(white[0]), float(white[1]), float(white[2])
