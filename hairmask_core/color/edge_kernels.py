@@ -69,16 +69,15 @@ def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess):
 
 
 @compiled
-def mix_rows(pixels, hair, dyed, gains, strength, low, high, rounding):
-    """See `edges.mix`. dyed: changed in place. low, high: what is drawn, unless the photo goes beyond."""
+def mix_rows(pixels, hair, dyed, gains, strength, low, high, full, rounding):
+    """See `edges.mix`. dyed: changed in place. low, high: what is drawn, unless the photo goes beyond. full: see above."""
     for y in range(gains.shape[0]):
         for x in range(gains.shape[1]):
             gain = gains[y, x]
             if gain < f4(0):
                 continue
             for c in range(3):
-                old = f4(pixels[y, x, c])
-                old = old if old == old else f4(0)  # NaN
+                old = between(f4(pixels[y, x, c]), f4(0), full)
                 new = old + gain / strength * (f4(dyed[y, x, c]) - f4(hair[y, x, c]))
                 new = between(new, min(old, low), max(old, high))
                 dyed[y, x, c] = old + strength * (new - old) + rounding

@@ -93,6 +93,6 @@ def mix(pixels: np.ndarray, hair: np.ndarray, dyed: np.ndarray, gains: np.ndarra
 
     full = FULL_SCALE[pixels.dtype]
     rounding = 0.5 if full > 1 else 0.0
-    numbers = (np.float32(value) for value in (strength, full / 255, full * 254 / 255, rounding))
+    numbers = (np.float32(value) for value in (strength, full / 255, full * 254 / 255, full, rounding))
     edge_kernels.mix_rows(pixels, hair, dyed, gains, *numbers)
     return dyed
