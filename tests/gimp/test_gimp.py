@@ -204,7 +204,7 @@ for name in ("u16", "linear", "float", "adobe", "adobe16", "light16"):
 Gimp.context_set_foreground(Gegl.Color.new("#2457c5"))
 Gimp.context_set_background(Gegl.Color.new("#e8dfcf"))
 image = load(HOME + "/portrait.png")
-layer = case("foreground", image, [image.get_layers()[0]], shade="foreground", tips="background")
+layer = case("foreground", image, [image.get_layers()[0]], shade="foreground", tips="background", highlights="pink", highlights_share=0.4, roots=0.2, depth=-1.0, shine=0.5, light="neutral")
 dump_case("foreground", image, layer)
 image = load(HOME + "/portrait.png")
 layer = case("photo", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_path(HOME + "/blue.png"))
@@ -402,10 +402,11 @@ def test_custom_color_at_part_strength(gimp, calls, hair, astronaut):
     assert np.abs(pixels(gimp, "custom-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
-def test_foreground_and_background_color_are_those_of_roots_and_tips(gimp, calls, hair, astronaut):
-    assert calls["foreground"]["after"][0]["name"] == "Hair recolor (#2457c5 to #e8dfcf)", calls["foreground"]
+def test_all_that_a_stylist_asks_for_in_the_foreground_and_background_color(gimp, calls, hair, astronaut):
+    assert calls["foreground"]["after"][0]["name"] == "Hair recolor (#2457c5 to #e8dfcf with pink)", calls["foreground"]
     roots, tips = parse_hex("#2457c5"), parse_hex("#e8dfcf")
-    expected = recolor_layer(Photo(astronaut), hair, Coloring(roots, tips=tips))
+    how = Coloring(roots, tips, "pink", highlights_share=0.4, roots=0.2, depth=-1, shine=0.5)
+    expected = recolor_layer(Photo(astronaut), hair, how)
     assert np.abs(pixels(gimp, "foreground-layer", 4)[..., :3].astype(int) - expected).max() <= 1
 
 
@@ -811,7 +812,7 @@ large = image.duplicate()
 large.scale(3000, 3000)
 show("fine", large, large.get_layers()[0], shade="blue")
 large.delete()
-show("half", image, layer, shade="blue", strength=0.5, tips="copper")
+show("half", image, layer, shade="blue", strength=0.5, tips="copper", highlights="platinum", roots=0.1, depth=1, shine=-1)
 show("color", image, layer, shade="blue", output="color")
 show("raw", image, layer, output="mask", refine=False)
 show("texture", image, layer, output="selection", method="texture", step=9)
@@ -862,7 +863,7 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model)
     assert_shown("plain", blend(photo.rgb, blue, hair.matte))
     np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
     assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
-    half = recolor_layer(photo, hair, Coloring("blue", strength=0.5, tips="copper"))
+    half = recolor_layer(photo, hair, Coloring("blue", "copper", "platinum", roots=0.1, depth=1, shine=-1, strength=0.5))
     assert_shown("half", blend(photo.rgb, half, hair.matte))
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3
