@@ -1,5 +1,7 @@
 """OKLab, the curves, and recolored photos."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -111,6 +113,13 @@ def heads(astronaut, model):
     return heads
 
 
+@pytest.fixture(scope="module")
+def dyed(heads):
+    """dyed(head, shade): the head in that shade, computed once for all tests."""
+    bases = {name: find_base(photo) for name, (photo, _, _) in heads.items()}
+    return functools.cache(lambda head, shade: recolor(heads[head][0], heads[head][2], shade.rgb, base=bases[head]))
+
+
 def lightness(rgb: np.ndarray) -> np.ndarray:
     """CIE L*, 0…100."""
     return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)[..., 0]
@@ -132,7 +141,11 @@ def highlight(rgb: np.ndarray, hair: np.ndarray) -> float:
     return values[values >= np.quantile(values, 0.98)].mean() - np.median(values)
 
 
-every_shade = pytest.mark.parametrize("shade", named_shades(), ids=lambda shade: shade.name)
+QUICK_SHADES = ("black", "golden-blond", "platinum", "copper", "blue")  # one of each kind; the rest in the full run
+every_shade = pytest.mark.parametrize(
+    "shade",
+    [pytest.param(s, marks=() if s.name in QUICK_SHADES else pytest.mark.slow, id=s.name) for s in named_shades()],
+)
 every_head = pytest.mark.parametrize("head", ["astronaut", *DRAWN])
 
 
@@ -220,10 +233,9 @@ def test_fitting_share_is_the_edge_of_the_gamut():
 
 @every_head
 @every_shade
-def test_hair_shows_the_shade_where_it_is_lit_and_keeps_its_texture(heads, head, shade):
+def test_hair_shows_the_shade_where_it_is_lit_and_keeps_its_texture(heads, dyed, head, shade):
     photo, hair, tone = heads[head]
-    dyed = recolor(photo, tone, shade.rgb)
-    lab = rgb2lab(dyed[hair][None])[0]
+    lab = rgb2lab(dyed(head, shade)[hair][::5][None])[0]
     low, high = np.quantile(lab[:, 0], (LIT - 0.05, LIT + 0.05))
     shown = np.median(lab[(lab[:, 0] >= low) & (lab[:, 0] <= high)], axis=0)
     goal = rgb2lab(np.array(shade.rgb).reshape(1, 1, 3))[0, 0]
@@ -236,10 +248,10 @@ def test_hair_shows_the_shade_where_it_is_lit_and_keeps_its_texture(heads, head,
 
 @every_head
 @every_shade
-def test_dyed_hair_is_no_flat_cap(heads, head, shade):
+def test_dyed_hair_is_no_flat_cap(heads, dyed, head, shade):
     """Its lightness varies like that of real hair as light as that; drawn hair, which has few shadows, a little less."""
-    photo, hair, tone = heads[head]
-    values = perceived(rgb_to_oklab(recolor(photo, tone, shade.rgb))[..., 0][hair].astype(float))
+    _, hair, _ = heads[head]
+    values = perceived(rgb_to_oklab(dyed(head, shade)[hair][None])[0, :, 0].astype(float))
     new = np.quantile(values, QUANTILES)
     real = np.clip(quantiles_at(new[QUANTILES.index(0.5)]), perceived(DARKEST), 1)
     assert 0.6 < (new[-2] - new[1]) / (real[-2] - real[1]) < 1.5
@@ -247,10 +259,10 @@ def test_dyed_hair_is_no_flat_cap(heads, head, shade):
 
 @every_head
 @every_shade
-def test_nothing_clips(heads, head, shade):
-    photo, hair, tone = heads[head]
-    dyed = recolor(photo, tone, shade.rgb)
-    lost = (photo[hair] > 0) & (photo[hair] < 255) & ((dyed[hair] == 0) | (dyed[hair] == 255))
+def test_nothing_clips(heads, dyed, head, shade):
+    photo, hair, _ = heads[head]
+    new = dyed(head, shade)[hair]
+    lost = (photo[hair] > 0) & (photo[hair] < 255) & ((new == 0) | (new == 255))
     assert lost.mean(axis=0).max() <= 0.001
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hairmask_core.photo.pixels import Photo
+from hairmask_core.pipeline import find_hair
 from hairmask_core.segmentation.regions import Crop, Region
 from hairmask_core.segmentation.whole_image import (
     QUALITIES,
@@ -11,6 +12,7 @@ from hairmask_core.segmentation.whole_image import (
     average_crops,
     segment_at_scales,
     segment_crop,
+    segment_in_parts,
 )
 
 
@@ -66,3 +68,56 @@ def test_progress_only_rises(astronaut, model, preset):
     assert said == sorted(said) and 0 < said[-1] < 1
     for crop in crops:
         assert crop.coarse.dtype == np.float32 and crop.proxy.shape[:2] == crop.coarse.shape
+
+
+def wall_with_people(astronaut, width, height, places):
+    """The portrait at those places of a plain wall, (left, top) each."""
+    wall = np.full((height, width, 3), 170, np.uint8)
+    wall += np.random.default_rng(0).integers(0, 9, (height, width, 1), np.uint8)
+    for left, top in places:
+        wall[top : top + 512, left : left + 512] = astronaut
+    return wall
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "places"),
+    [
+        (3584, 512, [(512 * i, 0) for i in range(7)]),  # side by side, as in a group's panorama
+        (512, 2560, [(0, 0), (0, 1536)]),
+        pytest.param(
+            10000, 1000, [(700, 300), (8000, 400)], marks=pytest.mark.slow
+        ),  # far away from each other and small
+    ],
+)
+def test_everybody_is_found_in_a_strip(model, astronaut, width, height, places):
+    alone = find_hair(Photo(astronaut), model).matte > 0.5
+    expected = np.zeros((height, width), bool)
+    for left, top in places:
+        expected[top : top + 512, left : left + 512] = alone
+    found = find_hair(Photo(wall_with_people(astronaut, width, height, places)), model).matte > 0.5
+    assert (found & expected).sum() / (found | expected).sum() > 0.97
+
+
+def test_a_strip_is_looked_at_in_parts_that_overlap(model):
+    sizes = []
+
+    class Counted:
+        card = model.network.card
+
+        def run(self, x):
+            sizes.append(x.shape[2:])
+            return np.full((1, 1, *x.shape[2:]), 0.25, np.float32)
+
+    for shape in ((64, 1024, 3), (1024, 64, 3)):
+        sizes.clear()
+        found = segment_in_parts(np.zeros(shape, np.float32), 320, Counted())
+        np.testing.assert_allclose(found, 0.25, rtol=1e-6)
+        assert len(sizes) == 4 and {max(size) for size in sizes} == {320} and {min(size) for size in sizes} == {64}
+    sizes.clear()
+    segment_in_parts(np.zeros((448, 320, 3), np.float32), 320, Counted())  # no strip
+    assert sizes == [(448, 320)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 5000), (5000, 1), (3, 524288)])
+def test_the_thinnest_strips_are_looked_at_too(model, height, width):
+    assert not find_hair(Photo(np.full((height, width, 3), 120, np.uint8)), model).found

@@ -12,7 +12,11 @@ SMALLEST = 4  # pixels of the overview; less is noise
 MARGIN = 0.45  # of the hair's longer side, left around it on every side, so that the face is in view
 WHOLE_SHARE = 0.6  # a box with more than this of the photo's area becomes the whole photo
 FEATHER = 0.06  # of a region's side, over which its matte fades out at its edge
-MOST_REGIONS = 8  # crops of one photo; with more heads than that, the nearest share one
+MOST_REGIONS = (
+    8  # crops of one photo; with more heads than that, the nearest share one. Of strips: for each of their parts
+)
+ELONGATED = 2.5  # longer side by shorter: what is longer is looked at part by part, each no longer than that
+MOST_PARTS = 40  # of one region: thinner strips show nobody
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Region:
     @property
     def long_side(self) -> int:
         return max(self.height, self.width)
+
+    @property
+    def parts(self) -> float:
+        """How many parts no longer than ELONGATED there are in it: 1 or more."""
+        return min(max(1.0, self.long_side / (ELONGATED * min(self.height, self.width))), MOST_PARTS)
 
     @property
     def area(self) -> int:
@@ -94,18 +103,18 @@ def find_regions(overview: np.ndarray, height: int, width: int) -> list[Region]:
                 min(width, int(np.ceil((left + w) * x_scale + room))),
             )
         )
-    boxes = merge_regions(boxes)
+    boxes = merge_regions(boxes, int(MOST_REGIONS * whole.parts))
     if sum(box.area for box in boxes) > WHOLE_SHARE * whole.area:
         return [whole]
     return sorted(boxes, key=lambda box: -box.area)
 
 
-def merge_regions(boxes: list[Region]) -> list[Region]:
-    """Join boxes until none overlap and no more than MOST_REGIONS are left, those first whose union adds least."""
+def merge_regions(boxes: list[Region], most: int = MOST_REGIONS) -> list[Region]:
+    """Join boxes until none overlap and no more than `most` are left, those first whose union adds least."""
     boxes = list(boxes)
     while True:
         pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i]]
-        if len(boxes) <= MOST_REGIONS:
+        if len(boxes) <= most:
             pairs = [(a, b) for a, b in pairs if a.overlaps(b)]
         if not pairs:
             return boxes

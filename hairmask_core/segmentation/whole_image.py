@@ -2,7 +2,7 @@
 
 Hair is looked for twice: an overview pass over the whole photo finds where hair is, then each such region is cropped
 and segmented in several views (scales, mirror images), so that a head in a full-body photo is seen as large as in a
-portrait.
+portrait. A strip, a panorama for example, is looked at part by part.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from ..inference.network import Network, open_network
 from ..options import Quality
 from ..photo.pixels import Photo
 from ..photo.proxy import make_proxy, proxy_size
-from .regions import Crop, Region, find_regions, grow_region
+from .regions import ELONGATED, Crop, Region, find_regions, grow_region
 
 # A region is enlarged this much at most before the network sees it: there is no more to see in it.
 MOST_ENLARGEMENT = 4
 SMALL_REGION = 0.15  # of the photo's long side; where all regions are smaller, a finer overview may find more of them
+STRIP_OVERVIEW = 3.0  # working scale of a strip's finer overview: people in a panorama are far away
 GROWTHS = 2  # how often a region may grow when hair reaches its edge
 
 
@@ -112,13 +113,14 @@ def segment_at_scales(photo: Photo, network: Network, preset: Preset, report: Ca
     Where it suspects none, the overview itself is the only crop. report: called with the fraction done, 0…1.
     """
     whole = Region(0, photo.height, 0, photo.width)
+    finer = STRIP_OVERVIEW if whole.parts > 1 else preset.finer_overview
     overview = segment_crop(photo, whole, network, (preset.overview, False))
     regions = find_regions(overview.coarse, photo.height, photo.width)
-    largest = max((region.long_side for region in regions), default=0)
-    if largest < SMALL_REGION * whole.long_side and whole.long_side > preset.finer_overview * network.card.long_side:
-        overview = segment_crop(photo, whole, network, (preset.finer_overview, False))
+    largest, seen = max((region.long_side for region in regions), default=0), whole.long_side / whole.parts
+    if largest < SMALL_REGION * seen and seen > finer * network.card.long_side:
+        overview = segment_crop(photo, whole, network, (finer, False))
         regions = find_regions(overview.coarse, photo.height, photo.width)
-    crops, views = [], preset.views[: max(1, preset.most_views // max(1, len(regions)))]
+    crops, views = [], preset.views[: max(1, int(preset.most_views * whole.parts) // max(1, len(regions)))]
     for i, region in enumerate(regions):
         report((i + 1) / (len(regions) + 1))
         for _ in range(GROWTHS + 1):
@@ -140,17 +142,41 @@ def segment_crop(photo: Photo, region: Region, network: Network, *views: tuple[f
     proxies = {scale: crop_proxy(photo, region, network, scale) for scale, _ in views}
     crops = []
     for scale, mirrored in views:
-        proxy = proxies[scale]
-        coarse = segment(proxy[:, ::-1], network)[:, ::-1] if mirrored else segment(proxy, network)
-        crops.append(Crop(region, proxy, coarse))
+        proxy, length = proxies[scale], round(scale * network.card.long_side)
+        flip = slice(None, None, -1 if mirrored else 1)
+        crops.append(Crop(region, proxy, segment_in_parts(proxy[:, flip], length, network)[:, flip]))
     return average_crops(crops)
 
 
+def segment_in_parts(proxy: np.ndarray, length: int, network: Network) -> np.ndarray:
+    """`segment`, of a strip by parts of about that length, pixels, which overlap by half of their shorter side at least.
+
+    proxy: (h, w, 3) float32. Where parts overlap, each counts the less the nearer its end is.
+    """
+    axis, multiple = int(proxy.shape[1] > proxy.shape[0]), network.card.multiple
+    length = max(multiple, length // multiple * multiple)
+    whole, across = proxy.shape[axis], proxy.shape[1 - axis]
+    if whole <= max(length, ELONGATED * across):
+        return segment(proxy, network)
+    step = max(multiple, length - across // 2)
+    count = 1 + -(-(whole - length) // step)
+    total, weights = np.zeros(proxy.shape[:2], np.float32), np.zeros(whole, np.float32)
+    for start in np.linspace(0, whole - length, count).astype(int):
+        part = slice(start, start + length)
+        here = (slice(None), part) if axis else (part,)
+        ramp = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)).astype(np.float32)
+        total[here] += segment(np.ascontiguousarray(proxy[here]), network) * (ramp if axis else ramp[:, None])
+        weights[part] += ramp
+    return total / (weights if axis else weights[:, None])
+
+
 def crop_proxy(photo: Photo, region: Region, network: Network, scale: float) -> np.ndarray:
-    """One region of the photo as a proxy, see `make_proxy`, at `scale` times the model's working scale."""
+    """One region of the photo as a proxy, see `make_proxy`, at `scale` times the model's working scale; of a strip, each
+    of its parts is at that scale.
+    """
     rows, columns = region.slices
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    long_side = round(min(scale * network.card.long_side, MOST_ENLARGEMENT * region.long_side))
+    long_side = round(min(scale * network.card.long_side * region.parts, MOST_ENLARGEMENT * region.long_side))
     size = proxy_size(region.width, region.height, long_side, network.card.multiple)
     return make_proxy(Photo(photo.rgb[rows, columns], alpha), size)
 

@@ -863,7 +863,9 @@ def test_preview_shows_what_the_core_makes_of_the_small_copy(gimp, calls, model)
     assert_shown("plain", blend(photo.rgb, blue, hair.matte))
     np.testing.assert_array_equal(shown("unlimited"), shown("plain"))
     assert_shown("color", blend(photo.rgb, take_color(photo.rgb, blue), hair.matte))
-    half = recolor_layer(photo, hair, Coloring("blue", "copper", "platinum", roots=0.1, depth=1, shine=-1, strength=0.5))
+    half = recolor_layer(
+        photo, hair, Coloring("blue", "copper", "platinum", roots=0.1, depth=1, shine=-1, strength=0.5)
+    )
     assert_shown("half", blend(photo.rgb, half, hair.matte))
     limited = blend(photo.rgb, blue, hair.matte * inside)
     edge = abs(np.arange(side) - 230 / 512 * side) < 3
