@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.photo.pixels import Photo, from_float
+from hairmask_core.pipeline import assemble, find_hair
 from hairmask_core.segmentation.regions import Crop, Region
 from hairmask_core.segmentation.whole_image import (
     QUALITIES,
@@ -13,6 +13,8 @@ from hairmask_core.segmentation.whole_image import (
     segment_at_scales,
     segment_crop,
     segment_in_parts,
+    surest_turn,
+    turn_crop,
 )
 
 
@@ -121,3 +123,48 @@ def test_a_strip_is_looked_at_in_parts_that_overlap(model):
 @pytest.mark.parametrize(("height", "width"), [(1, 5000), (5000, 1), (3, 524288)])
 def test_the_thinnest_strips_are_looked_at_too(model, height, width):
     assert not find_hair(Photo(np.full((height, width, 3), 120, np.uint8)), model).found
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, -1])
+def test_a_crop_turned_is_the_crop_of_the_turned_photo(turns):
+    photo = np.random.default_rng(5).random((50, 80)).astype(np.float32)
+    region = Region(10, 30, 15, 60)
+    crop = Crop(region, np.zeros((1, 1, 3), np.float32), photo[region.slices])
+    turned = turn_crop(crop, turns, 50, 80)
+    np.testing.assert_array_equal(turned.coarse, np.rot90(photo, turns)[turned.region.slices])
+
+
+class KnowsUpright:
+    """A network that takes what is bright for hair, and is sure of it in the upper half only."""
+
+    def __init__(self, card, below):
+        self.card, self.below = card, below
+
+    def run(self, x):
+        bright = (x[:, :1] > x.mean()).astype(np.float32)
+        half = x.shape[2] // 2
+        return np.concatenate([0.97 * bright[:, :, :half], self.below * bright[:, :, half:]], axis=2)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_photos_that_lie_or_stand_on_their_head_are_turned_where_that_is_clearly_surer(model, dtype, turns):
+    upright = np.zeros((320, 240, 3), np.float32)
+    upright[30:60, 100:140] = 1
+    photo = Photo(np.ascontiguousarray(np.rot90(from_float(upright, dtype), turns)), None)
+    network = KnowsUpright(model.network.card, 0.6)
+    assert surest_turn(photo, network) == (-turns) % 4 or turns == 0
+    crops = segment_at_scales(photo, network, QUALITIES["fast"], lambda fraction: None)
+    for crop in crops:
+        assert crop.coarse.max() > 0.9 and crop.coarse.shape == crop.proxy.shape[:2]
+        assert crop.region.bottom <= photo.height and crop.region.right <= photo.width
+    found = assemble(photo, crops, refine=False) > 0.5
+    expected = np.rot90(upright[..., 0], turns) > 0.5
+    assert (found & expected).sum() / (found | expected).sum() > 0.6
+
+
+def test_no_photo_is_turned_that_is_as_sure_upright(model, astronaut):
+    photo = Photo(np.rot90(astronaut, 2))
+    assert surest_turn(Photo(astronaut), model.network) == 0
+    assert surest_turn(photo, KnowsUpright(model.network.card, 0.95)) == 0
+    assert surest_turn(Photo(np.zeros((64, 64, 3), np.uint8)), model.network) == 0

@@ -123,7 +123,7 @@ def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astron
     result, layer, _ = ask(directory, request)
     assert result["shade"] == "hair of other photo.png to #ff8000"
     shade = shade_of_hair(find_hair(read_photo(other), model), other)
-    expected = recolor_layer(photo, hair, Coloring(shade.rgb, tips="#ff8000"))
+    expected = recolor_layer(photo, hair, Coloring(shade.rgb, tips=(1, 0.5, 0)))
     np.testing.assert_array_equal(np.frombuffer(layer, np.uint8).reshape(512, 512, 4)[..., :3], expected)
 
 
@@ -165,6 +165,7 @@ def test_one_worker_stays_and_its_files_are_private_and_removed(directory, astro
     wait_until(lambda: not exchange_files(directory))
 
 
+@pytest.mark.slow
 def test_progress_rises_to_the_end(directory, astronaut):
     large = with_alpha(np.tile(astronaut, (6, 6, 1)))
     seen = []
@@ -186,6 +187,7 @@ def test_a_second_shade_uses_the_mask_found_before(directory, astronaut):
     assert "Refining the outline" in texts[0] and "Refining the outline" not in texts[1]
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_stops_the_work(directory, astronaut):
     large = with_alpha(np.tile(astronaut, (12, 12, 1)))
 
@@ -205,6 +207,7 @@ def test_a_client_that_leaves_stops_the_work(directory, astronaut):
     assert time.monotonic() - left < 20
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(directory, astronaut):
     ask(directory, make_request(directory, with_alpha(astronaut)))
     first = worker_pid(directory)
@@ -213,6 +216,7 @@ def test_a_killed_worker_is_replaced(directory, astronaut):
     assert worker_pid(directory) != first
 
 
+@pytest.mark.slow
 def test_an_endpoint_with_an_old_secret_is_waited_out(directory, astronaut):
     """A new worker listens at the old one's address for a moment before it replaces the endpoint file."""
     ask(directory, make_request(directory, with_alpha(astronaut)))
@@ -224,6 +228,7 @@ def test_an_endpoint_with_an_old_secret_is_waited_out(directory, astronaut):
     ask(directory, make_request(directory, with_alpha(astronaut)))
 
 
+@pytest.mark.slow
 def test_a_worker_killed_at_work_is_replaced(directory, astronaut):
     killed = []
 
@@ -251,6 +256,7 @@ def launcher(tmp_path, directory, first):
     return str(script)
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_version_is_replaced(directory, astronaut, tmp_path):
     """After an update, the new plug-in asks for its own version while the old worker still runs."""
     ask(directory, make_request(directory, with_alpha(astronaut)))
@@ -279,6 +285,7 @@ def test_loopback_with_a_secret_where_there_are_no_unix_sockets(directory, astro
     stranger.close()
 
 
+@pytest.mark.slow
 def test_many_clients_get_their_own_answers(directory, astronaut):
     ask(directory, make_request(directory, with_alpha(astronaut)))
     expected, found = {}, {}
@@ -312,6 +319,7 @@ def test_two_clients_start_one_worker(directory, astronaut):
     assert len(pids) == 3 and len(set(pids)) == 1
 
 
+@pytest.mark.slow
 def test_idle_worker_ends_and_leaves_nothing(tmp_path):
     directory = tmp_path / "w"
     command = [sys.executable, "-I", "-m", "hairmask_core", "worker", "--directory", directory, "--idle-seconds", "0.5"]
@@ -320,6 +328,7 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
     assert {path.name for path in directory.iterdir()} == {"worker.lock"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -370,6 +379,7 @@ def test_empty_layer_is_said_even_if_forced(directory):
         ask(directory, make_request(directory, np.zeros((64, 64, 4), np.uint8), force=True))
 
 
+@pytest.mark.slow
 def test_layers_with_numbers_that_are_none(directory):
     rgba = np.full((64, 64, 4), 0.5, np.float32)
     rgba[10:20, 10:20, :3], rgba[30, 30, 0], rgba[31, 31, 1] = np.nan, np.inf, -np.inf
@@ -377,6 +387,7 @@ def test_layers_with_numbers_that_are_none(directory):
     assert np.isfinite(np.frombuffer(layer, np.float32)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "greeting", [b"", b"GET / HTTP/1.0\r\n\r\n", struct.pack(">I", 9) + b"not json!", struct.pack(">I", 2) + b"[]"]
 )

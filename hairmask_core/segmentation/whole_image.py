@@ -19,12 +19,15 @@ from ..inference.network import Network, open_network
 from ..options import Quality
 from ..photo.pixels import Photo
 from ..photo.proxy import make_proxy, proxy_size
-from .regions import ELONGATED, Crop, Region, find_regions, grow_region
+from .regions import ELONGATED, SMALLEST, SUSPICION, Crop, Region, find_regions, grow_region
 
 # A region is enlarged this much at most before the network sees it: there is no more to see in it.
 MOST_ENLARGEMENT = 4
 SMALL_REGION = 0.15  # of the photo's long side; where all regions are smaller, a finer overview may find more of them
 STRIP_OVERVIEW = 3.0  # working scale of a strip's finer overview: people in a panorama are far away
+SURE = 0.9  # `certainty` from which a photo is taken to stand upright
+TURNED_SCALE = 0.8  # working scale at which the others are looked at turned
+SURER, SURE_OF_TURNED = 0.08, 0.8  # by how much certainty must be higher than upright, and how high at least
 GROWTHS = 2  # how often a region may grow when hair reaches its edge
 
 
@@ -110,11 +113,29 @@ class WholeImageSegmenter:
 def segment_at_scales(photo: Photo, network: Network, preset: Preset, report: Callable[[float], None]) -> list[Crop]:
     """An overview pass over the whole photo, then a crop of every region in which it suspects hair.
 
-    Where it suspects none, the overview itself is the only crop. report: called with the fraction done, 0…1.
+    Where it suspects none, the overview itself is the only crop. Where it is unsure, and clearly surer of the photo turned,
+    on its side or upside down, that is looked at. report: called with the fraction done, 0…1.
     """
-    whole = Region(0, photo.height, 0, photo.width)
+    overview = look_over(photo, network, preset)
+    turns = 0 if certainty(overview.coarse) >= SURE else surest_turn(photo, network)
+    if turns == 0:
+        return segment_regions(photo, overview, network, preset, report)
+    turned = turn_photo(photo, turns)
+    crops = segment_regions(turned, look_over(turned, network, preset), network, preset, report)
+    return [turn_crop(crop, -turns, turned.height, turned.width) for crop in crops]
+
+
+def look_over(photo: Photo, network: Network, preset: Preset) -> Crop:
+    """The overview pass."""
+    return segment_crop(photo, Region(0, photo.height, 0, photo.width), network, (preset.overview, False))
+
+
+def segment_regions(
+    photo: Photo, overview: Crop, network: Network, preset: Preset, report: Callable[[float], None]
+) -> list[Crop]:
+    """A crop of every region in which the overview suspects hair; see `segment_at_scales`."""
+    whole = overview.region
     finer = STRIP_OVERVIEW if whole.parts > 1 else preset.finer_overview
-    overview = segment_crop(photo, whole, network, (preset.overview, False))
     regions = find_regions(overview.coarse, photo.height, photo.width)
     largest, seen = max((region.long_side for region in regions), default=0), whole.long_side / whole.parts
     if largest < SMALL_REGION * seen and seen > finer * network.card.long_side:
@@ -131,6 +152,38 @@ def segment_at_scales(photo: Photo, network: Network, preset: Preset, report: Ca
             region = larger
         crops.append(add_overview(crop, overview, len(views)))
     return crops or [overview]
+
+
+def certainty(coarse: np.ndarray) -> float:
+    """How sure the network is of the hair that it suspects: its mean probability there, 0…1; 0 where it suspects none."""
+    suspected = coarse[coarse >= SUSPICION]
+    return float(suspected.mean()) if suspected.size >= SMALLEST else 0.0
+
+
+def surest_turn(photo: Photo, network: Network) -> int:
+    """By how many quarter turns, counterclockwise, the photo must be turned for the network to be clearly surer; mostly 0."""
+    found = []
+    for turns in range(4):
+        turned = turn_photo(photo, turns)
+        region = Region(0, turned.height, 0, turned.width)
+        found.append(certainty(segment_crop(turned, region, network, (TURNED_SCALE, False)).coarse))
+    best = int(np.argmax(found))
+    return best if found[best] >= max(found[0] + SURER, SURE_OF_TURNED) else 0
+
+
+def turn_photo(photo: Photo, turns: int) -> Photo:
+    """The photo turned by so many quarters, counterclockwise: the same pixels in memory, seen otherwise."""
+    alpha = None if photo.alpha is None else np.rot90(photo.alpha, turns)
+    return Photo(np.rot90(photo.rgb, turns), alpha)
+
+
+def turn_crop(crop: Crop, turns: int, height: int, width: int) -> Crop:
+    """A crop of a photo that is turned by so many quarters, counterclockwise. height, width: of the photo before."""
+    region = crop.region
+    for _ in range(turns % 4):
+        region = Region(width - region.right, width - region.left, region.top, region.bottom)
+        height, width = width, height
+    return Crop(region, np.rot90(crop.proxy, turns), np.rot90(crop.coarse, turns))
 
 
 def segment_crop(photo: Photo, region: Region, network: Network, *views: tuple[float, bool]) -> Crop:

@@ -95,7 +95,7 @@ class Handler:
             path = Path(options.shade.path)
             shade, more = self._shade_of(path, model, options, lambda done, text: report(0.6, text))
             notices += more
-        coloring = replace(options, shade=shade.rgb if shade else None)
+        coloring = replace(options, shade=shade.rgb) if shade and isinstance(options.shade, PhotoShade) else options
         people = self._write(request, rgba, found, coloring, lambda done, text: report(0.6 + 0.4 * done, text))
         return {
             "device": model.device,
