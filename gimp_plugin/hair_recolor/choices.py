@@ -82,8 +82,14 @@ def chosen_shade(config):
         return in_srgb(Gimp.context_get_foreground())
     if shade == PHOTO:
         photo = config.get_property("photo")
-        if photo is None or photo.get_path() is None:
+        if photo is None:
             raise Problem(_("The shade is that of another photo, but no photo is given: choose its file as well."))
+        if photo.get_path() is None:
+            raise Problem(
+                _("The photo {address} is not in a folder of this computer: copy it there, then choose it.").format(
+                    address=photo.get_uri()
+                )
+            )
         return PhotoShade(photo.get_path())
     if shade != CUSTOM:
         return shade

@@ -27,6 +27,9 @@ HELLO_SECONDS = 10
 POLL_SECONDS = 0.5  # so often the caller may give up while the worker is silent
 LARGEST_MESSAGE = 1 << 20  # bytes
 LONGEST_SOCKET_PATH = 100  # the system's limit is 104 or 108 bytes
+# What GIMP, or what it is packed in (AppImage, Snap), sets for itself: with its Python and its libraries the worker's would
+# not start. -I ignores the rest.
+OF_GIMP = ("PYTHON", "GI_", "GEGL_", "BABL_", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_")
 NO_WINDOW = 0x08000008  # Windows: DETACHED_PROCESS and CREATE_NO_WINDOW
 
 
@@ -60,7 +63,9 @@ def private_path():
     elif sys.platform == "darwin":
         base = Path("~/Library/Caches").expanduser()
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not base.is_absolute():  # which its specification says to ignore
+            base = Path("~/.cache").expanduser()
     directory = base / "hair-recolor" / "worker"
     if len(os.fsencode(directory / "worker.sock")) > LONGEST_SOCKET_PATH:
         user = os.getuid() if hasattr(os, "getuid") else "user"
@@ -230,8 +235,7 @@ def try_connect(directory, on_silence=lambda: None):
 
 
 def _start(settings, directory):
-    # GIMP's own Python settings and library paths must not reach the worker's Python; -I ignores the rest.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GI_", "GEGL_", "BABL_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_GIMP)}
     command = [settings["python"], "-I", "-m", "hairmask_core", "worker", "--directory", str(directory)]
     apart = {"creationflags": NO_WINDOW} if sys.platform == "win32" else {"start_new_session": True}
     try:
@@ -248,7 +252,10 @@ def _last_words(directory):
         lines = (Path(directory) / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return re.sub(r"\s+", " ", lines[-1])[:300] if lines else _("it left no message")
+    errors = [
+        line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)
+    ]  # many explain themselves at length
+    return re.sub(r"\s+", " ", (errors or lines)[-1])[:300] if lines else _("it left no message")
 
 
 def send(connection, message):

@@ -55,17 +55,17 @@ OF_GIMP = {  # its own buttons and their hints, for languages that its catalog l
 }
 
 
-def ask_user(procedure, config, recolors, image, layer, settings):
+def ask_user(procedure, config, recolors, image, layer, seen, settings):
     """Show the dialog of Recolor or of Select Hair; True if the user wants to go on."""
     GimpUi.init(procedure.get_name())
-    dialog, preview = make_dialog(procedure, config, recolors, image, layer, settings)
+    dialog, preview = make_dialog(procedure, config, recolors, image, layer, seen, settings)
     agreed = dialog.run()
     preview.close()
     dialog.destroy()
     return agreed
 
 
-def make_dialog(procedure, config, recolors, image, layer, settings):
+def make_dialog(procedure, config, recolors, image, layer, seen, settings):
     """The dialog, not shown yet, and the preview in it."""
     title = _("Recolor Hair") if recolors else _("Select Hair")
     names, more_names = (RECOLOR, MORE_OF_RECOLOR) if recolors else (SELECT, MORE_OF_SELECT)
@@ -81,7 +81,7 @@ def make_dialog(procedure, config, recolors, image, layer, settings):
     for name in {"shade", "tips", "highlights"} & set(widgets):
         show_swatches(widgets[name].get_widget())
 
-    preview = Preview(image, layer, settings)
+    preview = Preview(image, layer, seen, settings)
     columns = Gtk.Box(spacing=12)
     columns.pack_start(preview.widget, True, True, 0)
     boxes = dialog.fill_box("settings", names), dialog.fill_box("more", more_names)
@@ -180,14 +180,14 @@ def show_swatches(combo):
 class Copy:
     """The layer, reduced: pixels and limits as the worker gets them, and the picture of it as it is."""
 
-    def __init__(self, image, layer, scale):
+    def __init__(self, image, layer, seen, scale):
         self.scale = scale
-        self.size = width, height = [max(1, round(side * scale)) for side in (layer.get_width(), layer.get_height())]
-        self.pixels = layers.read_reduced(layer.get_buffer(), (0, 0, width, height), scale, "R'G'B'A u8")
+        self.size = width, height = [max(1, round(side * scale)) for side in (seen.get_width(), seen.get_height())]
+        self.pixels = layers.read_reduced(seen.get_buffer(), (0, 0, width, height), scale, "R'G'B'A u8")
         self.limits = {  # with and without the selection
             selection: [
                 layers.read_reduced(buffer, (round(left * scale), round(top * scale), width, height), scale, "Y float")
-                for buffer, left, top in layers.limiting_masks(image, layer, selection)
+                for buffer, left, top in layers.limiting_masks(image, layer, seen, selection)
             ]
             for selection in (True, False)
         }
@@ -210,10 +210,11 @@ class Preview:
     keeps the hair that it found, so that another color takes it no new search.
     """
 
-    def __init__(self, image, layer, settings):
+    def __init__(self, image, layer, seen, settings):
         self.settings, self.directory = settings, client.private_directory()
-        self.image, self.layer, self.layer_size = image, layer, (layer.get_width(), layer.get_height())
-        self.small = self.copy = Copy(image, layer, min(1.0, SMALL_SIDE / max(self.layer_size)))
+        self.image, self.layer, self.seen = image, layer, seen
+        self.own_size, self.layer_size = ((one.get_width(), one.get_height()) for one in (layer, seen))
+        self.small = self.copy = Copy(image, layer, seen, min(1.0, SMALL_SIDE / max(self.layer_size)))
         self.fine = self.fine_hair = None  # the finer copy, and the options for which its hair is known
         self.after: GdkPixbuf.Pixbuf | None = None  # the picture of `copy` with its new color, if there is one
         self.box = self.box_of = None  # where hair was found, and for what
@@ -536,10 +537,10 @@ class Preview:
             return None
         if self.fine is None or not 1 / SAME < scale / self.fine.scale < SAME:
             try:
-                layers.check_still_there(self.image, self.layer, self.layer_size)
+                layers.check_still_there(self.image, self.layer, self.own_size)
             except Problem:  # which the user hears of on OK
                 return None
-            self.fine, self.fine_hair = Copy(self.image, self.layer, scale), None
+            self.fine, self.fine_hair = Copy(self.image, self.layer, self.seen, scale), None
         return self.fine
 
 

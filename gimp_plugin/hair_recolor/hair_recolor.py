@@ -237,13 +237,16 @@ def add_number(procedure, name, label, description, low, high, default):
 def run(procedure, run_mode, image, drawables, config, data):
     """One call of either procedure, whatever the run mode."""
     try:
-        layer = layers.check_layer(image, drawables)
+        chosen = layers.check_layer(image, drawables)
+        layer = layers.source_of(image, chosen) or chosen
         size, recolors = (layer.get_width(), layer.get_height()), procedure.get_name() == RECOLOR
         settings = client.load_settings(Path(__file__).resolve().parent)
         if run_mode == Gimp.RunMode.INTERACTIVE:
             import dialog
 
-            if not dialog.ask_user(procedure, config, recolors, image, layer, settings):
+            with layers.as_seen(image, layer) as seen:
+                agreed = dialog.ask_user(procedure, config, recolors, image, layer, seen, settings)
+            if not agreed:
                 return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
             layers.check_still_there(image, layer, size)
         if recolors:
@@ -252,7 +255,11 @@ def run(procedure, run_mode, image, drawables, config, data):
                 layers.check_unlocked(layer)
         else:
             kind, limited = choices.SELECTION, False
-        find_hair(image, layer, kind, choices.chosen_options(config), limited, settings)
+        if kind == choices.SELECTION:
+            layers.check_on_canvas(image, layer)
+        earlier = None if chosen == layer else chosen
+        with layers.as_seen(image, layer) as seen:
+            find_hair(image, layer, seen, kind, choices.chosen_options(config), limited, settings, earlier)
         return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
     except (Problem, client.WorkerError) as problem:
         return fail(procedure, str(problem))
@@ -281,14 +288,15 @@ def fail(procedure, sentence):
     )
 
 
-def find_hair(image, layer, kind, options, limited, settings):
+def find_hair(image, layer, seen, kind, options, limited, settings, earlier=None):
     """Read the layer, have its hair found and recolored, and put the result into the image.
 
-    kind: of result, see choices.py. options: an options.Options. limited: whether the selection limits the hair.
+    seen: the layer `as_seen`. kind: of result, see choices.py. options: an options.Options. limited: whether the selection limits the hair.
+    earlier: the layer of a former run, of the same source, that the new one takes the place of.
     """
     directory = client.private_directory()
-    size = width, height = layer.get_width(), layer.get_height()
-    limits = list(layers.limiting_masks(image, layer, limited))
+    size, own_size = (seen.get_width(), seen.get_height()), (layer.get_width(), layer.get_height())
+    limits = list(layers.limiting_masks(image, layer, seen, limited))
     layer_format, mask_format = layers.choose_formats(image)
     request = Request.of_layer(options, size, layer_format, mask_format, len(limits))
     paths = [directory / name for name in request.files]
@@ -300,11 +308,11 @@ def find_hair(image, layer, kind, options, limited, settings):
         try:
             for path in paths:  # where another worker had them before
                 path.unlink(missing_ok=True)
-            area = (0, 0, width, height)
+            area = (0, 0, *size)
             pixel_format = layers.rgba(request.format)
-            layers.read_buffer(layer.get_buffer(), area, pixel_format, directory / request.pixels, (0.0, read))
+            layers.read_buffer(seen.get_buffer(), area, pixel_format, directory / request.pixels, (0.0, read))
             for name, (buffer, left, top) in zip(request.limits, limits):
-                layers.read_buffer(buffer, (left, top, width, height), "Y float", directory / name, (read, read))
+                layers.read_buffer(buffer, (left, top, *size), "Y float", directory / name, (read, read))
         except OSError as error:
             raise layers.not_written(directory, error) from error
         Gimp.progress_set_text(_("Looking for hair"))
@@ -314,8 +322,8 @@ def find_hair(image, layer, kind, options, limited, settings):
         Gimp.progress_update(read + layers.WORK_SHARE * fraction)
 
     def on_result(result):
-        layers.check_still_there(image, layer, size)
-        put_in(image, layer, kind, request, result, directory)
+        layers.check_still_there(image, layer, own_size)
+        put_in(image, layer, seen, kind, request, result, directory, earlier)
         return result
 
     Gimp.progress_init(_("Starting the hair worker"))  # the first time; else it is there at once
@@ -330,19 +338,19 @@ def find_hair(image, layer, kind, options, limited, settings):
     Gimp.displays_flush()
 
 
-def put_in(image, layer, kind, request, result, directory):
+def put_in(image, layer, seen, kind, request, result, directory, earlier):
     """Put the worker's answer into the image: layers above the source, or the selection."""
     masks = [directory / name for name in request.mask_out[: result["people"]]]
     if kind == choices.SELECTION:
-        layers.select_hair(image, layer, request.mask_format, masks[0])
+        layers.select_hair(image, seen, request.mask_format, masks[0])
         return
     unchanged = kind == choices.MASK or request.options.strength == 0
     made = []
     for number, mask in enumerate(masks, 1):
         name = layers.layer_name(kind, layer, result["shade"], number, len(masks))
         pixels = None if unchanged else directory / request.layer_out[number - 1]
-        made.append(layers.make_layer(image, layer, name, kind, request, pixels, mask))
-    layers.add_layers(image, layer, made)
+        made.append(layers.make_layer(image, seen, name, kind, request, pixels, mask))
+    layers.add_layers(image, layer, made, earlier if earlier and earlier.is_valid() else None)
 
 
 if __name__ == "__main__":

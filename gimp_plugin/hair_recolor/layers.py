@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 
 import gi
 
@@ -13,6 +14,8 @@ from gi.repository import Babl, Gegl, Gimp  # noqa: E402
 from i18n import Problem, _  # noqa: E402
 from options import PixelFormat  # noqa: E402
 
+PLAIN_MODES = (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY, Gimp.LayerMode.PASS_THROUGH)
+SOURCE_NOTE = "hair-recolor-source"  # a layer's parasite
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 GIGABYTE = 1e9
@@ -29,6 +32,19 @@ def check_layer(image, drawables):
     if image.get_floating_sel() is not None:
         raise Problem(_("There is a floating selection: anchor it (Layer > Anchor Layer), then run the filter again."))
     return layer
+
+
+def check_on_canvas(image, layer):
+    """Raise Problem if the layer lies wholly outside of the canvas, where nothing can be selected."""
+    _found, left, top = layer.get_offsets()
+    right, bottom = left + layer.get_width(), top + layer.get_height()
+    if right <= 0 or bottom <= 0 or left >= image.get_width() or top >= image.get_height():
+        raise Problem(
+            _(
+                "The layer “{name}” lies outside of the canvas, where nothing can be selected: move it, or choose "
+                "Image → Fit Canvas to Layers, then run the filter again."
+            ).format(name=layer.get_name())
+        )
 
 
 def check_unlocked(layer):
@@ -68,6 +84,30 @@ def lineage(item):
         item = item.get_parent()
 
 
+@contextmanager
+def as_seen(image, layer):
+    """The layer with its effects, as the user sees it: where it has any, one of another image that lives as long as this.
+
+    It is as large as the effects make it. The layer keeps its effects.
+    """
+    if not any(effect.get_visible() for effect in layer.get_filters()):
+        yield layer
+        return
+    path = [image.get_item_position(item) for item in lineage(layer)]
+    copy = image.duplicate()
+    try:
+        twin = copy.get_layers()[path.pop()]
+        while path:
+            twin = twin.get_children()[path.pop()]
+        if isinstance(twin, Gimp.GroupLayer):
+            twin = twin.merge()
+        else:
+            twin.merge_filters()
+        yield twin
+    finally:
+        copy.delete()
+
+
 def choose_formats(image):
     """The pixel formats, of layers and of masks, that carry this image's without loss.
 
@@ -76,12 +116,18 @@ def choose_formats(image):
     """
     profile = image.get_effective_color_profile()
     precision = image.get_precision()
-    if profile is None or profile.is_equal(Gimp.ColorProfile.new_rgb_srgb()):
+    if profile is None or is_srgb(profile):
         if precision == Gimp.Precision.U8_NON_LINEAR:
             return PixelFormat.U8, PixelFormat.U8
         if precision == Gimp.Precision.U16_NON_LINEAR:
             return PixelFormat.U16, PixelFormat.FLOAT
     return PixelFormat.FLOAT, PixelFormat.FLOAT
+
+
+def is_srgb(profile):
+    """Whether a profile means sRGB, whoever made it: cameras have their own that differ by bytes only."""
+    space = profile.get_space(Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC)
+    return Babl.get_name(space) == "sRGB"
 
 
 def rgba(pixel_format):
@@ -94,13 +140,17 @@ def gray(pixel_format):
     return f"Y {pixel_format.value}"
 
 
-def limiting_masks(image, layer, selection=True):
-    """What keeps parts of the layer out: (buffer, left, top) of the selection, if it is to, and of the layer's own mask."""
+def limiting_masks(image, layer, seen, selection=True):
+    """What keeps parts of the layer out: (buffer, left, top) of the selection, if it is to, and of the layer's own mask.
+
+    seen: the layer `as_seen`, in whose place left and top are.
+    """
+    _found, left, top = seen.get_offsets()
     if selection and not Gimp.Selection.is_empty(image):
-        _found, left, top = layer.get_offsets()
         yield image.get_selection().get_buffer(), left, top
     if layer.get_mask() is not None and layer.get_apply_mask():
-        yield layer.get_mask().get_buffer(), 0, 0
+        _found, own_left, own_top = layer.get_offsets()
+        yield layer.get_mask().get_buffer(), left - own_left, top - own_top
 
 
 # Room
@@ -178,14 +228,28 @@ def create(path):
 
 
 def write_buffer(drawable, pixel_format, path, progress, area=None):
-    """Fill a drawable, or an area of it, from a raw file, row by row."""
+    """Fill a drawable, or an area of it, from a raw file, row by row.
+
+    What of the area lies beyond the drawable is left out: GIMP ends a plug-in that writes there.
+    """
     left, top, width, height = area or (0, 0, drawable.get_width(), drawable.get_height())
+    first, last = max(0, -left), min(width, drawable.get_width() - left)
     buffer = drawable.get_buffer()
     row_bytes = path.stat().st_size // height
+    pixel_bytes = row_bytes // width
     with open(path, "rb") as file:
         for row, rows in strips(width, height):
-            rectangle = Gegl.Rectangle.new(left, top + row, width, rows)
-            buffer.set(rectangle, pixel_format, file.read(row_bytes * rows))
+            data = file.read(row_bytes * rows)
+            begin, end = max(row, -top), min(row + rows, drawable.get_height() - top)
+            if begin < end and first < last:
+                lines = range((begin - row) * row_bytes, (end - row) * row_bytes, row_bytes)
+                inside = slice(first * pixel_bytes, last * pixel_bytes)
+                if last - first < width:
+                    data = b"".join(data[line : line + row_bytes][inside] for line in lines)
+                else:
+                    data = data[lines.start : lines.stop]
+                rectangle = Gegl.Rectangle.new(left + first, top + begin, last - first, end - begin)
+                buffer.set(rectangle, pixel_format, data)
             Gimp.progress_update(progress[0] + (progress[1] - progress[0]) * (row + rows) / height)
     buffer.flush()
     drawable.update(0, 0, drawable.get_width(), drawable.get_height())
@@ -204,11 +268,10 @@ def make_layer(image, source, name, kind, request, pixels, mask_file):
     image_type = Gimp.ImageType.RGBA_IMAGE if source.has_alpha() else Gimp.ImageType.RGB_IMAGE
     mode = Gimp.LayerMode.LCH_COLOR if kind == COLOR else Gimp.LayerMode.NORMAL
     width, height = source.get_width(), source.get_height()
-    layer = Gimp.Layer.new(image, name, width, height, image_type, source.get_opacity(), mode)
+    layer = Gimp.Layer.new(image, name, width, height, image_type, 100, mode)
     # Blend as the mask says, on the values that the user sees, also where the image's profile is linear:
     # (1-p)*original + p*recolored.
     layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
-    layer.set_visible(source.get_visible())
     _found, left, top = source.get_offsets()
     layer.set_offsets(left, top)  # before it joins: in a group of locked position it could not move any more
     if pixels is None:
@@ -221,16 +284,68 @@ def make_layer(image, source, name, kind, request, pixels, mask_file):
     return layer, mask
 
 
-def add_layers(image, source, made):
-    """Add layers with their masks above the source, the first one on top: same place and group; one undo step."""
+def add_layers(image, source, made, earlier=None):
+    """Add layers with their masks above the source, the first one on top: same place and group; one undo step.
+
+    A source that is blended in another way than Normal at full opacity would be so twice, where the new layer shows: then a
+    group that is blended in its place holds a copy of it and the new layers, and it is hidden itself.
+    earlier: the layer of a former run that the user has run the filter on again; the new ones lie above it, and it is
+    hidden, as its color would show through.
+    """
     image.undo_group_start()
     try:
+        if earlier is not None:
+            earlier.set_visible(False)
+        elif source.get_opacity() < 100 or source.get_mode() not in PLAIN_MODES:
+            source = stand_in(image, source)
+        below = earlier or source
         for layer, mask in made:
-            image.insert_layer(layer, source.get_parent(), image.get_item_position(source))
+            layer.set_visible(source.get_visible())
+            image.insert_layer(layer, below.get_parent(), image.get_item_position(below))
             layer.add_mask(mask)
+            remember_source(layer, source)
         image.set_selected_layers([layer for layer, mask in made])
     finally:
         image.undo_group_end()
+
+
+def stand_in(image, source):
+    """Put a group in the source's place, which is blended as the source was and holds a copy of it; returns the copy."""
+    group = Gimp.GroupLayer.new(image, source.get_name())
+    image.insert_layer(group, source.get_parent(), image.get_item_position(source))
+    copy = source.copy()
+    image.insert_layer(copy, group, 0)
+    for layer, like in ((group, source), (copy, None)):
+        layer.set_mode(like.get_mode() if like else Gimp.LayerMode.NORMAL)
+        layer.set_blend_space(like.get_blend_space() if like else Gimp.LayerColorSpace.AUTO)
+        layer.set_composite_space(like.get_composite_space() if like else Gimp.LayerColorSpace.AUTO)
+        layer.set_composite_mode(like.get_composite_mode() if like else Gimp.LayerCompositeMode.AUTO)
+        layer.set_opacity(like.get_opacity() if like else 100)
+    group.set_visible(source.get_visible())
+    copy.set_visible(True)
+    source.set_visible(False)
+    return copy
+
+
+def remember_source(layer, source):
+    """Note in a layer of ours what it was made from; the note is saved with the image."""
+    layer.attach_parasite(Gimp.Parasite.new(SOURCE_NOTE, 1, str(source.get_tattoo()).encode()))
+
+
+def source_of(image, layer):
+    """What a layer of ours was made from; None where the layer is none of ours. Raises Problem where that is gone."""
+    note = layer.get_parasite(SOURCE_NOTE)
+    if note is None:
+        return None
+    source = image.get_layer_by_tattoo(int(bytes(note.get_data()).decode()))
+    if source is None:
+        raise Problem(
+            _(
+                "The layer “{name}” was made by this filter, and the layer that it was made from is gone: "
+                "select the layer that shows the photo, then run the filter again."
+            ).format(name=layer.get_name())
+        )
+    return source
 
 
 def select_hair(image, layer, mask_format, mask_file):
@@ -244,12 +359,15 @@ def select_hair(image, layer, mask_format, mask_file):
     write_buffer(channel, f"{encoding} {mask_format.value}", mask_file, (READ_SHARE + WORK_SHARE, 1.0), area)
     selected = image.get_selected_layers()
     image.undo_group_start()
+    Gimp.context_push()
     try:
+        Gimp.context_set_feather(False)  # what a script has set for its own selections does not concern this one
         image.insert_channel(channel, None, 0)
         image.select_item(Gimp.ChannelOps.REPLACE, channel)
         image.remove_channel(channel)
         image.set_selected_layers(selected)
     finally:
+        Gimp.context_pop()
         image.undo_group_end()
 
 

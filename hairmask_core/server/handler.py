@@ -11,7 +11,8 @@ import numpy as np
 
 from ..color.coloring import NOT_FOLLOWED, Strands
 from ..color.shades import Shade, find_shade
-from ..hair.instances import HairInstances, divide_hair
+from ..errors import NoHairError
+from ..hair.instances import NEGLIGIBLE, HairInstances, divide_hair
 from ..hair.tone import Hair
 from ..inference.cards import ModelCard, choose_card
 from ..options import Coloring, Device, Engine, Options, Output, People, PhotoShade, Request, ShadeName
@@ -38,6 +39,10 @@ from .pixel_files import (
     write_pixels,
 )
 
+OUTSIDE = (
+    "The hair that was found lies outside of the selection or of the layer's own mask: "
+    "select it as well, or turn the limit off."
+)
 MASK_CACHE_BYTES = 512 << 20  # of mattes that are kept for the next request …
 MASK_CACHE_PHOTOS = 16  # … and of how many photos at most
 
@@ -130,6 +135,8 @@ class Handler:
 
         for part in divide_hair(found.hair, found.instances if each else None, MaskFiles(limits, rgba.shape[:2])):
             report_part(0.0)
+            if limits and not options.force and part.matte.max() <= NEGLIGIBLE:
+                raise NoHairError(OUTSIDE)
             write_mask(mask_out[people], part.matte, PIXEL_TYPES[request.mask_format])
             if options.output is Output.LAYER:
                 write_pixels(layer_out[people], rgba.nbytes, recolor_rows(rgba, part.hair, coloring, None, report_part))

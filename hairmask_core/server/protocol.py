@@ -41,7 +41,8 @@ LARGEST_MESSAGE = 1 << 20  # bytes; nobody needs so many to say what is wanted
 
 def send_message(connection: socket.socket, message: dict) -> None:
     """Send one length-prefixed JSON message. Raises OSError if the other side has gone."""
-    body = json.dumps(message).encode()
+    # File names that are no UTF-8 come as lone surrogates, which GIMP cannot show: it gets a question mark for each.
+    body = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
     connection.sendall(struct.pack(">I", len(body)) + body)
 
 

@@ -14,6 +14,7 @@ import catalogs
 import harness
 import icc
 import numpy as np
+import PIL.ImageCms
 import pytest
 from PIL import Image
 from pins import read_pins
@@ -107,7 +108,7 @@ layer.set_opacity(60)
 above = Gimp.Layer.new(image, "above", 10, 10, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
 image.insert_layer(above, group, 0)
 case("group", image, [layer], shade="blue")
-dump(group.get_children()[1].get_mask(), "Y u8", HOME + "/group-mask.raw")
+dump(group.get_children()[1].get_children()[0].get_mask(), "Y u8", HOME + "/group-mask.raw")
 
 # Smaller than the image, half of it transparent.
 image = Gimp.Image.new(2000, 1500, Gimp.ImageBaseType.RGB)
@@ -213,6 +214,94 @@ image = prepare("adobe16")
 layer = case("wide", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_path(HOME + "/wide.png"))
 dump_case("wide", image, layer, "float")
 
+# A layer that begins beyond the canvas, and one that lies wholly outside.
+for name, canvas, place in (("left", (400, 400), (-64, 0)), ("above", (300, 300), (0, -20)), ("around", (300, 200), (-100, -40))):
+    image = Gimp.Image.new(*canvas, Gimp.ImageBaseType.RGB)
+    layer = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(HOME + "/portrait.png"))
+    image.insert_layer(layer, None, 0)
+    layer.set_offsets(*place)
+    case("select " + name, image, [layer], name_="python-fu-select-hair")
+    dump(image.get_selection(), "Y float", f"{HOME}/select-{name}.raw", (0, 0, *canvas))
+layer.set_offsets(900, 0)
+case("select outside", image, [layer], name_="python-fu-select-hair")
+
+# Hair that a selection leaves out.
+image = load(HOME + "/portrait.png")
+image.select_rectangle(Gimp.ChannelOps.REPLACE, 0, 400, 60, 60)
+case("beside", image, [image.get_layers()[0]], shade="blue")
+case("select beside", image, [image.get_layers()[0]], output="selection")
+RESULT["still selected"] = list(Gimp.Selection.bounds(image))[2:]
+case("beside forced", image, [image.get_layers()[0]], shade="blue", force=True)
+
+# A script's feather.
+image = load(HOME + "/portrait.png")
+Gimp.context_set_feather(True)
+Gimp.context_set_feather_radius(60, 60)
+case("select feather", image, [image.get_layers()[0]], name_="python-fu-select-hair")
+RESULT["feather"] = Gimp.context_get_feather()
+Gimp.context_set_feather(False)
+dump(image.get_selection(), "Y float", HOME + "/feather.raw", (0, 0, 512, 512))
+
+# Again, on the layer that the first run left selected.
+image = load(HOME + "/portrait.png")
+case("again first", image, [image.get_layers()[0]], shade="blue")
+case("again", image, image.get_selected_layers(), shade="copper")
+dump_flat(image, HOME + "/again.raw", "R'G'B' u8")
+save(image, HOME + "/again.xcf")
+image = load(HOME + "/again.xcf")
+image.remove_layer(image.get_layers()[-1])
+case("again without its source", image, [image.get_layers()[0]], shade="blue")
+image = load(HOME + "/portrait.png")
+case("once", image, [image.get_layers()[0]], shade="copper")
+dump_flat(image, HOME + "/once.raw", "R'G'B' u8")
+
+# Layers that are blended in other ways, and with effects: strength 0 must not be seen, and blue on the hair only.
+def blended(name):
+    image = load(HOME + "/portrait.png")
+    layer = image.get_layers()[0]
+    below = Gimp.Layer.new(image, "below", 512, 512, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+    image.insert_layer(below, None, 1)
+    Gimp.context_set_background(Gegl.Color.new("#c08040"))
+    below.fill(Gimp.FillType.BACKGROUND)
+    if name == "multiply":
+        layer.set_mode(Gimp.LayerMode.MULTIPLY)
+    elif name == "luminance":
+        layer.set_mode(Gimp.LayerMode.LUMINANCE)
+        layer.set_opacity(70)
+    elif name == "opacity":
+        layer.set_opacity(60)
+    elif name == "group effect":
+        group = Gimp.GroupLayer.new(image, "group")
+        image.insert_layer(group, None, 0)
+        image.reorder_item(layer, group, 0)
+        layer = group
+    if "effect" in name:
+        effect = Gimp.DrawableFilter.new(layer, "gegl:exposure", "brighter")
+        effect.get_config().set_property("exposure", 0.8)
+        layer.append_filter(effect)
+    return image, layer
+
+for name in ("multiply", "luminance", "opacity", "effect", "group effect"):
+    for strength in (0.0, 1.0):
+        image, layer = blended(name)
+        dump_flat(image, f"{HOME}/{name}-before.raw", "R'G'B' u8")
+        case(f"{name} {strength:g}", image, [layer], shade="blue", strength=strength)
+        dump_flat(image, f"{HOME}/{name}-{strength:g}.raw", "R'G'B' u8")
+    RESULT[name + " keeps"] = len(layer.get_filters())
+
+# A photo whose name is not UTF-8, and one that is on no disk.
+import shutil
+shutil.copy(HOME + "/blue.png", (HOME + "/caf").encode() + b"\\xe9.png")
+image = load(HOME + "/portrait.png")
+case("latin", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_uri(f"file://{HOME}/caf%E9.png"))
+case("remote", image, [image.get_layers()[0]], shade="photo", photo=Gio.File.new_for_uri("https://example.org/a.png"))
+
+# A camera's own sRGB profile, which differs from GIMP's by bytes only.
+image = load(HOME + "/camera.png")
+RESULT["camera profile"] = image.get_color_profile().is_equal(Gimp.ColorProfile.new_rgb_srgb())
+layer = case("camera", image, [image.get_layers()[0]], shade="blue")
+dump_case("camera", image, layer)
+
 # What cannot be recolored.
 image = load(HOME + "/portrait.png")
 case("no photo", image, [image.get_layers()[0]], shade="photo")
@@ -313,6 +402,8 @@ def gimp(request, tmp_path_factory, astronaut, hair):
     blue = blend(astronaut, recolor_layer(Photo(astronaut), hair, find_shade("blue").rgb), hair.matte)
     Image.fromarray(blue).save(gimp.on_host(gimp.home / "blue.png"))
     wide = np.rint(icc.convert(blue / 255, "sRGB", "ProPhoto") * 65535).astype(np.uint16)
+    camera = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(astronaut).save(gimp.on_host(gimp.home / "camera.png"), icc_profile=camera)
     write_image(gimp.on_host(gimp.home / "wide.png"), wide, icc_profile=icc.icc_profile("ProPhoto"))
     yield gimp
     harness.end_all_processes(gimp)
@@ -393,7 +484,11 @@ def test_run_with_last_values(calls):
 def test_a_selected_mask_means_its_layer(calls):
     before, after = calls["mask selected"]["before"], calls["mask selected"]["after"]
     assert calls["mask selected"]["status"] == "success", calls["mask selected"]
-    assert after[1:] == before and after[0]["name"] == "Hair recolor (red)"
+    assert after[0]["name"] == "Hair recolor (red)"
+    assert after[1:] == [
+        before[0] | {"visible": False},
+        *before[1:],
+    ]  # the layer of the mask, whose color would show through
 
 
 def test_custom_color_at_part_strength(gimp, calls, hair, astronaut):
@@ -444,10 +539,12 @@ def test_method_and_step_are_the_chosen_ones(gimp, calls, astronaut):
 def test_group_offsets_and_opacity_are_the_sources(gimp, calls, hair):
     assert calls["group"]["status"] == "success", calls["group"]
     (group,) = calls["group"]["after"]
-    above, new, source = group["children"]
-    assert above["name"] == "above"
-    assert new == source | {"name": "Hair recolor (blue)", "mask": True}
-    assert new["offsets"] == [-40, 25] and new["size"] == [512, 512] and new["opacity"] == pytest.approx(60, abs=0.1)
+    above, stand_in, source = group["children"]
+    assert above["name"] == "above" and not source["visible"]
+    assert stand_in["opacity"] == source["opacity"] == pytest.approx(60, abs=0.1)
+    new, copy = stand_in["children"]
+    assert new == copy | {"name": "Hair recolor (blue)", "mask": True}
+    assert new["offsets"] == [-40, 25] and new["size"] == [512, 512] and new["opacity"] == 100
     assert np.abs(pixels(gimp, "group-mask", 1) / 255 - hair.matte).max() <= 1 / 255
 
 
@@ -457,6 +554,81 @@ def test_transparent_parts_stay_transparent(gimp, calls):
     layer = pixels(gimp, "small-layer", 4)
     assert (layer[:, :256, 3] == 255).all() and (layer[:, 256:, 3] == 0).all()
     assert pixels(gimp, "small-mask", 1)[60, 200] > 200
+
+
+def selected(gimp, name, width, height):
+    return np.fromfile(gimp.on_host(gimp.home / f"{name}.raw"), np.float32).reshape(height, width)
+
+
+@pytest.mark.parametrize(
+    ("name", "canvas", "place"),
+    [("left", (400, 400), (-64, 0)), ("above", (300, 300), (0, -20)), ("around", (300, 200), (-100, -40))],
+)
+def test_what_of_a_layer_is_on_the_canvas_is_selected(gimp, calls, hair, name, canvas, place):
+    assert calls[f"select {name}"]["status"] == "success", calls[f"select {name}"]
+    (width, height), (left, top) = canvas, place
+    expected = np.zeros((height, width), np.float32)
+    shown = hair.matte[-top : height - top, -left : width - left]
+    expected[: shown.shape[0], : shown.shape[1]] = shown
+    assert np.abs(selected(gimp, f"select-{name}", width, height) - expected).max() <= 1.5 / 255
+
+
+def test_what_cannot_be_selected_is_said_and_changes_nothing(calls):
+    assert calls["select outside"]["status"] == "execution-error"
+    assert "lies outside of the canvas" in calls["select outside"]["message"]
+    for name in ("beside", "select beside"):
+        assert calls[name]["status"] == "execution-error" and "outside of the selection" in calls[name]["message"]
+        assert calls[name]["after"] == calls[name]["before"]
+    assert calls["still selected"] == [0, 400, 60, 460]
+    assert calls["beside forced"]["status"] == "success"
+
+
+def test_a_scripts_own_feather_is_no_feather_of_the_hair(gimp, calls, hair):
+    assert calls["select feather"]["status"] == "success" and calls["feather"] is True
+    assert np.abs(selected(gimp, "feather", 512, 512) - hair.matte).max() <= 1.5 / 255
+
+
+def test_again_on_the_result_is_again_on_its_source(gimp, calls):
+    """Above the first layer, which is hidden; what is seen is as if there had been one run."""
+    before, after = calls["again"]["before"], calls["again"]["after"]
+    assert after[0]["name"] == "Hair recolor (copper)" and after[0]["visible"] and len(after) == 3
+    assert after[1:] == [before[0] | {"visible": False}, before[1]]
+    np.testing.assert_array_equal(pixels(gimp, "again", 3), pixels(gimp, "once", 3))
+    lost = calls["again without its source"]
+    assert lost["status"] == "execution-error" and "made from is gone" in lost["message"]
+
+
+@pytest.mark.parametrize("name", ["multiply", "luminance", "opacity", "effect", "group effect"])
+def test_other_modes_opacities_and_effects_show_as_before_but_for_the_hair(gimp, calls, hair, name):
+    for strength in ("0", "1"):
+        assert calls[f"{name} {strength}"]["status"] == "success", calls[f"{name} {strength}"]
+    before, zero, one = (pixels(gimp, f"{name}-{part}", 3).astype(int) for part in ("before", "0", "1"))
+    assert np.abs(zero - before).max() <= 1  # rounding
+    change = np.abs(one - before).max(axis=2)
+    assert change[hair.matte < 0.002].max() <= 1 and change[hair.matte > 0.95].mean() > 8
+    assert calls[f"{name} keeps"] == ("effect" in name)
+
+
+def test_a_source_that_is_blended_in_another_way_stays_in_a_group_of_that_way(calls):
+    group, source, below = calls["luminance 1"]["after"]
+    assert (group["mode"], round(group["opacity"])) == ("luminance", 70) and group["visible"]
+    assert source == calls["luminance 1"]["before"][0] | {"visible": False}
+    new, copy = group["children"]
+    assert new["name"] == "Hair recolor (blue)" and new["mask"] and new["opacity"] == copy["opacity"] == 100
+    assert copy["mode"] == new["mode"] == "normal" and below == calls["luminance 1"]["before"][1]
+
+
+def test_photos_for_a_shade_by_any_name(calls):
+    assert calls["latin"]["status"] == "success", calls["latin"]
+    assert calls["latin"]["after"][0]["name"] == "Hair recolor (hair of caf?.png)"
+    assert calls["remote"]["status"] == "execution-error"
+    assert "https://example.org/a.png is not in a folder of this computer" in calls["remote"]["message"]
+
+
+def test_a_cameras_own_srgb_profile_is_srgb(gimp, calls, hair, astronaut):
+    assert calls["camera profile"] is False and calls["camera"]["status"] == "success"
+    expected = recolor_layer(Photo(astronaut), hair, "blue")
+    np.testing.assert_array_equal(pixels(gimp, "camera-layer", 4)[..., :3], expected)
 
 
 def test_selection_limits_the_mask_and_keeps_its_feather(gimp, calls, hair):
@@ -777,7 +949,7 @@ procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
 def show(name, image, layer, **settings):
     config = procedure.create_config()
     known = client.load_settings(plugin)
-    window, preview = dialog.make_dialog(procedure, config, True, image, layer, known)
+    window, preview = dialog.make_dialog(procedure, config, True, image, layer, layer, known)
     window.show()
     for setting, value in settings.items():
         config.set_property(setting.replace("_", "-"), value)
@@ -905,7 +1077,7 @@ config = procedure.create_config()
 for name, value in {settings!r}.items():
     config.set_property(name, value)
 known = client.load_settings(plugin)
-window, preview = dialog.make_dialog(procedure, config, True, image, image.get_layers()[0], known)
+window, preview = dialog.make_dialog(procedure, config, True, image, image.get_layers()[0], image.get_layers()[0], known)
 answers = []
 window.connect("response", lambda window, answer: answers.append(answer))
 window.show()
@@ -1089,7 +1261,7 @@ image = Gimp.get_images()[0]
 for recolors, name in ((True, "python-fu-hair-recolor"), (False, "python-fu-select-hair")):
     procedure = Gimp.get_pdb().lookup_procedure(name)
     settings = client.load_settings(plugin)
-    window, preview = dialog.make_dialog(procedure, procedure.create_config(), recolors, image, image.get_layers()[0], settings)
+    window, preview = dialog.make_dialog(procedure, procedure.create_config(), recolors, image, image.get_layers()[0], image.get_layers()[0], settings)
     RESULT[name] = {{
         "title": window.get_title(),
         "words": list(words(window)),
