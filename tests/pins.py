@@ -45,7 +45,17 @@ def resolve(python: str, system: str, machine: str) -> subprocess.CompletedProce
         command += ["--quiet", "--disable-pip-version-check", "--target", folder, "--constraint", constraints]
         command += ["--python-version", python, "--implementation", "cp", "--abi", "cp" + python.replace(".", "")]
         command += ["--abi", "abi3", "--abi", "none", *(f"--platform={name}" for name in MACHINES[system, machine])]
-        wanted = ["numba", "numpy", "opencv-python-headless", "Pillow", "xxhash", "onnxruntime", "hatchling"]
+        wanted = [
+            "numba",
+            "numpy",
+            "opencv-python-headless",
+            "Pillow",
+            "psutil",
+            "tifffile",
+            "xxhash",
+            "onnxruntime",
+            "hatchling",
+        ]
         return subprocess.run([*command, *wanted], capture_output=True, text=True)
 
 

@@ -15,7 +15,7 @@ from ..options import MOST_DEPTH, MOST_PEOPLE, Coloring, Light, People
 from ..photo.files import write_image, write_photo
 from ..photo.pixels import Photo, from_float, to_float
 from ..pipeline import recolor_layer, shade_of_hair, tell_people_apart, warm_up
-from .common import add_photos, for_each_photo, look_for_hair, make_parser, number_within, share, start_model
+from .common import add_photos, for_each_photo, look_for_hair, make_parser, number_within, share, start_model, tell
 
 
 def run(args) -> int:
@@ -47,10 +47,10 @@ def run(args) -> int:
 def write_part(outputs: dict[str, Path], photo: Photo, part: HairPart, layer: np.ndarray) -> None:
     """Write what was asked for of one part of the hair: the photo with it recolored, its layer, its mask."""
     if "output" in outputs:
-        write_photo(outputs["output"], replace(photo, rgb=blend(photo.rgb, layer, part.matte)))
+        tell(write_photo(outputs["output"], replace(photo, rgb=blend(photo.rgb, layer, part.matte))))
     if "layer_out" in outputs:
         cover = part.matte if photo.alpha is None else part.matte * to_float(photo.alpha)
-        write_photo(outputs["layer_out"], replace(photo, rgb=layer, alpha=from_float(cover, layer.dtype)))
+        tell(write_photo(outputs["layer_out"], replace(photo, rgb=layer, alpha=from_float(cover, layer.dtype))))
     if "mask_out" in outputs:
         write_image(outputs["mask_out"], from_float(part.matte, np.uint8))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from .metadata import NO_METADATA, Metadata
 
 # Whole numbers of each stored type that mean 1.0.
 FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
@@ -22,6 +25,7 @@ class Photo:
     stored: (H, W, 3), uint8, uint16 or float32: the file's own pixels, where its profile is not sRGB, so that those whose
     color does not change are written as they were; else None.
     notices: sentences for the user on how it was read.
+    metadata: what else its file said, for the copies that are written.
     Raises ValueError for arrays that are none of that, or empty.
     """
 
@@ -30,6 +34,7 @@ class Photo:
     icc_profile: bytes | None = None
     stored: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    metadata: Metadata = NO_METADATA
 
     def __post_init__(self):
         check_rgb(self.rgb)
@@ -49,6 +54,22 @@ class Photo:
     @property
     def width(self) -> int:
         return self.rgb.shape[1]
+
+
+class Stored(NamedTuple):
+    """What a file holds, upright.
+
+    pixels: (H, W, 3) uint8, uint16 or float32, the numbers as they are; of gray files three times the same.
+    alpha: (H, W) of that dtype, or None. icc_profile: what they mean, or None. model: "RGB" or "GRAY".
+    notices, metadata: as those of a Photo.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    icc_profile: bytes | None
+    model: str
+    notices: tuple[str, ...] = ()
+    metadata: Metadata = NO_METADATA
 
 
 def check_rgb(rgb: np.ndarray, channels: tuple[int, ...] = (3,)) -> None:

@@ -183,6 +183,101 @@ def is_writable(profile: Profile) -> bool:
     return not isinstance(profile, TableProfile) or profile.back is not None
 
 
+# Profiles for what formats and cameras say in other ways
+
+
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])  # ICC.1:2022, E
+D50 = np.array([0.9642, 1.0, 0.8249])  # the white of all profiles (ICC.1:2022, 7.2.16)
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2-1, as a parametric curve of type 3
+# Chromaticities of white, red, green and blue.
+Chromaticities = tuple[float, float, float, float, float, float, float, float]
+BT709: Chromaticities = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+ADOBE_RGB: Chromaticities = (
+    0.3127,
+    0.3290,
+    0.64,
+    0.33,
+    0.21,
+    0.71,
+    0.15,
+    0.06,
+)  # Adobe RGB (1998) Color Image Encoding
+ADOBE_RGB_GAMMA = 563 / 256
+# What the code points of video mean (ITU-T H.273, tables 2 and 3), in PNG's chunk cICP and AVIF's box colr. Pictures that
+# name a camera's transfer function are shown by that of sRGB everywhere.
+UNSPECIFIED, PQ, HLG = 2, 16, 18
+VIDEO_PRIMARIES: dict[int, Chromaticities] = {
+    1: BT709,
+    5: (0.3127, 0.3290, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (0.3127, 0.3290, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    7: (0.3127, 0.3290, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    9: (0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+}
+VIDEO_CURVES = {4: 2.2, 5: 2.8, 8: 1.0} | dict.fromkeys((1, 6, 13, 14, 15), SRGB_CURVE)
+
+
+def make_profile(chromaticities: Chromaticities | None, curve: float | tuple[float, ...]) -> bytes:
+    """An ICC profile (ICC.1:2022) of a matrix and a curve; one for gray, without chromaticities.
+
+    chromaticities: x and y of white, red, green and blue. curve: a gamma, or the numbers of a parametric curve of type 3.
+    Raises ValueError if no matrix can be made of them.
+    """
+    parameters = curve if isinstance(curve, tuple) else (curve,)
+    light = b"para" + bytes(4) + struct.pack(">HH", 3 if len(parameters) > 1 else 0, 0) + _fixed(parameters)
+    tags = {b"wtpt": b"XYZ " + bytes(4) + _fixed(D50)}
+    for name, words in ((b"desc", "made of what the file says of its colors"), (b"cprt", "public domain")):
+        encoded = words.encode("utf-16-be")
+        tags[name] = b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", len(encoded), 28) + encoded
+    if chromaticities is None:
+        tags[b"kTRC"] = light
+    else:
+        columns = _to_xyz(chromaticities).T
+        tags |= {name: b"XYZ " + bytes(4) + _fixed(xyz) for name, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns)}
+        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), light)
+    table, body, start = b"", b"", 132 + 12 * len(tags)
+    for name, tag in tags.items():
+        table += struct.pack(">4sII", name, start + len(body), len(tag))
+        body += tag + bytes(-len(tag) % 4)
+    model = b"RGB " if chromaticities else b"GRAY"
+    head = struct.pack(">I4xI4s4s4s12x4s", start + len(body), 0x04300000, b"mntr", model, b"XYZ ", b"acsp")
+    head += bytes(68 - len(head)) + _fixed(D50)
+    return head + bytes(128 - len(head)) + struct.pack(">I", len(tags)) + table + body
+
+
+def _to_xyz(chromaticities: Chromaticities) -> np.ndarray:
+    """(3, 3) from linear light to XYZ under D50, to which white is adapted by Bradford."""
+    points = np.array(chromaticities, np.float64).reshape(4, 2)
+    if not (points[:, 1] > 0).all():
+        raise ValueError("chromaticities that are none")
+    white, *primaries = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
+    columns = np.stack(primaries, axis=1)
+    if abs(np.linalg.det(columns)) < SMALLEST_VOLUME:
+        raise ValueError("chromaticities on one line")
+    scale = (BRADFORD @ D50) / (BRADFORD @ white)
+    return np.linalg.solve(BRADFORD, scale[:, None] * (BRADFORD @ (columns * np.linalg.solve(columns, white))))
+
+
+def _fixed(numbers) -> bytes:
+    """Fixed-point numbers of 16 bits before and after the point."""
+    return np.rint(np.clip(numbers, -32768, 32767) * 65536).astype(">i4").tobytes()
+
+
+def profile_of_video(primaries: int, transfer: int) -> bytes | None:
+    """The profile of a picture that names its colors by code points of ITU-T H.273; None for sRGB.
+
+    Raises ValueError with the end of a sentence if there is none: of HDR pictures, for example.
+    """
+    if transfer in (PQ, HLG):
+        raise ValueError("is an HDR picture, whose brightness goes beyond that of a photo: export it as SDR first.")
+    chromaticities = VIDEO_PRIMARIES.get(1 if primaries == UNSPECIFIED else primaries)
+    curve = SRGB_CURVE if transfer == UNSPECIFIED else VIDEO_CURVES.get(transfer)
+    if chromaticities is None or curve is None:
+        raise ValueError("names colors that are not known here: convert it to sRGB first.")
+    return None if (chromaticities, curve) == (BT709, SRGB_CURVE) else make_profile(chromaticities, curve)
+
+
 # Pixels
 
 
