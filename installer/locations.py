@@ -39,8 +39,12 @@ class System:
         return cls(sys.platform, Path.home(), os.environ)
 
     def variable(self, name, otherwise):
-        """A folder that an environment variable names, or the usual one, below the home folder."""
-        return Path(self.environ.get(name) or self.home / otherwise)
+        """A folder that an environment variable names, or the usual one, below the home folder.
+
+        A relative path counts as none, as the specification of XDG's variables has it.
+        """
+        named = Path(self.environ.get(name, ""))
+        return named if named.is_absolute() else self.home / otherwise
 
     def which(self, name):
         return shutil.which(name, path=self.environ.get("PATH", ""))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -582,6 +583,13 @@ def test_the_environment_of_a_snap_is_where_a_snap_can_see_it(tmp_path):
     snap = locations.find_gimps(where)[0].kind
     assert snap.environment == tmp_path / "home/snap/gimp/common/hair-recolor/venv"
     assert not any(part.startswith(".") for part in snap.environment.relative_to(tmp_path).parts)
+
+
+def test_relative_folders_in_variables_are_ignored(tmp_path):
+    where = made_up(tmp_path, "linux", ["home/.config/GIMP/3.0"])
+    astray = replace(where, environ=where.environ | {"XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "../data"})
+    assert found_in(tmp_path, astray) == found_in(tmp_path, where) != []
+    assert locations.data_folder(astray) == locations.data_folder(where)
 
 
 @pytest.mark.parametrize(

@@ -411,7 +411,16 @@ def test_wrong_secret_is_refused(directory, astronaut):
 
 @pytest.mark.parametrize(
     ("script", "says"),
-    [(None, "No such file"), ("exit 1", "it left no message"), ("echo 1; echo No module x; exit 1", "No module x")],
+    [
+        (None, "No such file"),
+        ("exit 1", "it left no message"),
+        ("echo 1; echo No module x; exit 1", "No module x"),
+        # As NumPy does it.
+        (
+            "echo ImportError: libx.so: bad; echo 'ImportError: '; echo; echo PLEASE READ; exit 1",
+            "(ImportError: libx.so: bad)",
+        ),
+    ],
 )
 def test_a_worker_that_cannot_start_names_the_command_that_repairs_it(directory, astronaut, tmp_path, script, says):
     python = tmp_path / "python"
@@ -421,6 +430,25 @@ def test_a_worker_that_cannot_start_names_the_command_that_repairs_it(directory,
     with pytest.raises(worker_client.WorkerError) as error:
         ask(directory, make_request(directory, with_alpha(astronaut)), settings=SETTINGS | {"python": str(python)})
     assert says in str(error.value) and str(error.value).endswith("python3 '/my folder/install.py'")
+
+
+def test_libraries_of_gimps_own_package_do_not_reach_the_worker(directory, astronaut, tmp_path, monkeypatch):
+    """An AppImage's or a snap's, which are others than the system's; here they are none at all."""
+    for name in ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1"):
+        (tmp_path / name).write_text("of another system")
+    for variable in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    result, *_files = ask(directory, make_request(directory, with_alpha(astronaut)))
+    assert result["shade"] == "copper"
+
+
+@pytest.mark.parametrize("value", ["cache", ".", ""])
+def test_a_relative_cache_folder_is_ignored(tmp_path, monkeypatch, value):
+    """As the specification of XDG_CACHE_HOME has it: where it would be changes with the folder that one is in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert worker_client.private_path() == tmp_path / "home/.cache/hair-recolor/worker"
 
 
 def test_plug_in_without_settings_says_how_to_install(tmp_path):

@@ -59,6 +59,9 @@ DEFAULT_MODEL = "default"
 STRIP_PIXELS = 1 << 20  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WRITE_SHARE = 0.15, 0.15  # of the progress bar; in between it only says that something is being done
 POLL_SECONDS = 0.1
+# What GIMP, or what it is packed in (AppImage), sets for itself: with its Python and its libraries the environment's would
+# not start. -I ignores the rest.
+OF_GIMP = ("PYTHON", "GI_", "GEGL_", "BABL_", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_")
 NO_HAIR = "3"  # exit status of the command line
 SAYS = "hairmask: "  # how a sentence of the command line begins, among what its libraries may say
 FILE_NAMES = "mbcs" if sys.platform == "win32" else "utf-8"  # their encoding: str is bytes in Python 2
@@ -249,8 +252,7 @@ def in_hex(color):
 
 def start(python, repair, folder, arguments):
     """The command line in a process of its own, which waits for the photo. Raises Problem if it cannot be started."""
-    # GIMP's own Python settings and library paths must not reach the environment's Python; -I ignores the rest.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GI_", "GEGL_", "BABL_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_GIMP)}
     how = {"creationflags": 0x08000000} if sys.platform == "win32" else {"close_fds": True}  # without a window there
     command = [python, "-I", "-c", COMMAND_LINE, folder] + arguments
     with open(os.path.join(folder, "words"), "wb") as words:

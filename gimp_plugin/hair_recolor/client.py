@@ -58,14 +58,12 @@ def load_settings(folder):
 
 def private_path():
     """Where the user's own folder for socket and pixels is; nothing is made."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path("~/AppData/Local").expanduser())
-    elif sys.platform == "darwin":
-        base = Path("~/Library/Caches").expanduser()
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        if not base.is_absolute():  # which its specification says to ignore
-            base = Path("~/.cache").expanduser()
+    variable, usual = {"win32": ("LOCALAPPDATA", "~/AppData/Local"), "darwin": ("", "~/Library/Caches")}.get(
+        sys.platform, ("XDG_CACHE_HOME", "~/.cache")
+    )
+    base = Path(os.environ.get(variable, ""))
+    if not base.is_absolute():  # which the specification of XDG_CACHE_HOME says to ignore
+        base = Path(usual).expanduser()
     directory = base / "hair-recolor" / "worker"
     if len(os.fsencode(directory / "worker.sock")) > LONGEST_SOCKET_PATH:
         user = os.getuid() if hasattr(os, "getuid") else "user"
@@ -252,9 +250,8 @@ def _last_words(directory):
         lines = (Path(directory) / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    errors = [
-        line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)
-    ]  # many explain themselves at length
+    # After its error many a library explains itself at length; NumPy begins to do so on the error's own line.
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): *\S", line)]
     return re.sub(r"\s+", " ", (errors or lines)[-1])[:300] if lines else _("it left no message")
 
 

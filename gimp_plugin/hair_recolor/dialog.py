@@ -187,7 +187,7 @@ class Copy:
         self.limits = {  # with and without the selection
             selection: [
                 layers.read_reduced(buffer, (round(left * scale), round(top * scale), width, height), scale, "Y float")
-                for buffer, left, top in layers.limiting_masks(image, layer, seen, selection)
+                for buffer, left, top, _is_own in layers.limiting_masks(image, layer, seen, selection)
             ]
             for selection in (True, False)
         }

@@ -237,8 +237,7 @@ def add_number(procedure, name, label, description, low, high, default):
 def run(procedure, run_mode, image, drawables, config, data):
     """One call of either procedure, whatever the run mode."""
     try:
-        chosen = layers.check_layer(image, drawables)
-        layer = layers.source_of(image, chosen) or chosen
+        layer, earlier = layers.choose_source(image, drawables)
         size, recolors = (layer.get_width(), layer.get_height()), procedure.get_name() == RECOLOR
         settings = client.load_settings(Path(__file__).resolve().parent)
         if run_mode == Gimp.RunMode.INTERACTIVE:
@@ -257,7 +256,6 @@ def run(procedure, run_mode, image, drawables, config, data):
             kind, limited = choices.SELECTION, False
         if kind == choices.SELECTION:
             layers.check_on_canvas(image, layer)
-        earlier = None if chosen == layer else chosen
         with layers.as_seen(image, layer) as seen:
             find_hair(image, layer, seen, kind, choices.chosen_options(config), limited, settings, earlier)
         return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
@@ -283,17 +281,22 @@ def run(procedure, run_mode, image, drawables, config, data):
 
 
 def fail(procedure, sentence):
+    sentence = sentence.encode("utf-8", "replace").decode()  # a folder's name may be no UTF-8, which GIMP does not take
     return procedure.new_return_values(
         Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0)
     )
 
 
-def find_hair(image, layer, seen, kind, options, limited, settings, earlier=None):
+def find_hair(image, layer, seen, kind, options, limited, settings, earlier=()):
     """Read the layer, have its hair found and recolored, and put the result into the image.
 
-    seen: the layer `as_seen`. kind: of result, see choices.py. options: an options.Options. limited: whether the selection limits the hair.
-    earlier: the layer of a former run, of the same source, that the new one takes the place of.
+    seen: the layer `as_seen`. kind: of result, see choices.py. options: an options.Options. limited: whether the
+    selection limits the hair. earlier: results of former runs, of the same source, that the new one takes the place of.
     """
+    laying = None
+    if kind != choices.SELECTION:
+        laying = layers.choose_laying(image, layer, seen)
+        layers.check_can_hide([*earlier, layer] if laying == layers.GROUPED else earlier)
     directory = client.private_directory()
     size, own_size = (seen.get_width(), seen.get_height()), (layer.get_width(), layer.get_height())
     limits = list(layers.limiting_masks(image, layer, seen, limited))
@@ -311,8 +314,11 @@ def find_hair(image, layer, seen, kind, options, limited, settings, earlier=None
             area = (0, 0, *size)
             pixel_format = layers.rgba(request.format)
             layers.read_buffer(seen.get_buffer(), area, pixel_format, directory / request.pixels, (0.0, read))
-            for name, (buffer, left, top) in zip(request.limits, limits):
-                layers.read_buffer(buffer, (left, top, *size), "Y float", directory / name, (read, read))
+            for name, (buffer, left, top, is_own) in zip(request.limits, limits):
+                # Where the layer is in part transparent by its own mask, the result is as well, so that is not its
+                # own mask's business.
+                is_soft = kind == choices.SELECTION or not is_own
+                layers.read_limit(buffer, (left, top, *size), directory / name, is_soft)
         except OSError as error:
             raise layers.not_written(directory, error) from error
         Gimp.progress_set_text(_("Looking for hair"))
@@ -323,34 +329,34 @@ def find_hair(image, layer, seen, kind, options, limited, settings, earlier=None
 
     def on_result(result):
         layers.check_still_there(image, layer, own_size)
-        put_in(image, layer, seen, kind, request, result, directory, earlier)
-        return result
+        notices = put_in(image, layer, seen, kind, request, result, directory, laying, earlier)
+        return [*result["notices"], *notices]
 
     Gimp.progress_init(_("Starting the hair worker"))  # the first time; else it is there at once
     try:
-        result = client.ask(settings, directory, request, on_progress, on_result, write_files)
+        notices = client.ask(settings, directory, request, on_progress, on_result, write_files)
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
     Gimp.progress_end()
-    for notice in result["notices"]:
+    for notice in notices:
         Gimp.message(notice)
     Gimp.displays_flush()
 
 
-def put_in(image, layer, seen, kind, request, result, directory, earlier):
-    """Put the worker's answer into the image: layers above the source, or the selection."""
+def put_in(image, layer, seen, kind, request, result, directory, laying, earlier):
+    """Put the worker's answer into the image: layers above the source, or the selection. Returns notices for the user."""
     masks = [directory / name for name in request.mask_out[: result["people"]]]
     if kind == choices.SELECTION:
         layers.select_hair(image, seen, request.mask_format, masks[0])
-        return
+        return []
     unchanged = kind == choices.MASK or request.options.strength == 0
     made = []
     for number, mask in enumerate(masks, 1):
         name = layers.layer_name(kind, layer, result["shade"], number, len(masks))
         pixels = None if unchanged else directory / request.layer_out[number - 1]
-        made.append(layers.make_layer(image, seen, name, kind, request, pixels, mask))
-    layers.add_layers(image, layer, made, earlier if earlier and earlier.is_valid() else None)
+        made.append(layers.make_layer(image, seen, name, kind, request, pixels, mask, laying))
+    return layers.add_layers(image, layer, made, laying, earlier)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import struct
+import uuid
 from contextlib import contextmanager
 
 import gi
@@ -14,24 +16,39 @@ from gi.repository import Babl, Gegl, Gimp  # noqa: E402
 from i18n import Problem, _  # noqa: E402
 from options import PixelFormat  # noqa: E402
 
-PLAIN_MODES = (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY, Gimp.LayerMode.PASS_THROUGH)
-SOURCE_NOTE = "hair-recolor-source"  # a layer's parasite
+# How results are laid over their source so that all but the hair shows as before; `choose_laying` chooses.
+OVER, CLIPPED, GROUPED = "over", "clipped", "grouped"
+NORMAL_MODES = (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY)
+NORMAL_COMPOSITES = (Gimp.LayerCompositeMode.AUTO, Gimp.LayerCompositeMode.UNION)
+# Parasites: in a result, what its source has in the other one. GIMP's own numbers of layers (tattoos) would not do: a
+# duplicate of the image has others.
+SOURCE_NOTE, IDENTITY_NOTE = "hair-recolor-source", "hair-recolor-identity"
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 GIGABYTE = 1e9
 
 
-def check_layer(image, drawables):
-    """The one layer to work on. Raises Problem for anything that cannot be recolored."""
-    layer = drawables[0] if len(drawables) == 1 else None
-    if isinstance(layer, Gimp.LayerMask):  # after a first run the mask is active, ready to be painted on
-        layer = Gimp.Layer.from_mask(layer)
-    if not isinstance(layer, Gimp.Layer):
+def choose_source(image, drawables):
+    """The one layer to work on, and the results of former runs that were chosen in its place.
+
+    Who runs the filter again on its own result, for another shade, means the layer that this was made from; several
+    results may be chosen at once if they have one source. Raises Problem for anything that cannot be recolored.
+    """
+    # After a run its mask is active, ready to be painted on.
+    chosen = [Gimp.Layer.from_mask(one) if isinstance(one, Gimp.LayerMask) else one for one in drawables]
+    layers = [one for one in chosen if isinstance(one, Gimp.Layer)]
+    sources = [source_of(image, layer) for layer in layers] if len(layers) == len(chosen) else []
+    found = {source.get_id(): source for source in sources if source}
+    if len(found) == 1 and all(sources):
+        layer, earlier = found.popitem()[1], layers
+    elif len(layers) == len(chosen) == 1:
+        layer, earlier = layers[0], []
+    else:
         raise Problem(_("Select one layer, not a channel or several layers, then run the filter again."))
     check_mode(image)
     if image.get_floating_sel() is not None:
         raise Problem(_("There is a floating selection: anchor it (Layer > Anchor Layer), then run the filter again."))
-    return layer
+    return layer, earlier
 
 
 def check_on_canvas(image, layer):
@@ -55,6 +72,18 @@ def check_unlocked(layer):
                 "The layer “{name}” is locked: unlock its pixels in the Layers dialog, then run the filter again."
             ).format(name=layer.get_name())
         )
+
+
+def check_can_hide(layers):
+    """Raise Problem if one of the layers is shown and locked to be so."""
+    for layer in layers:
+        if layer.get_visible() and layer.get_lock_visibility():
+            raise Problem(
+                _(
+                    "The layer “{name}” has to be hidden for the result to show, but its visibility is locked: unlock it "
+                    "in the Layers dialog, then run the filter again."
+                ).format(name=layer.get_name())
+            )
 
 
 def check_mode(image):
@@ -84,13 +113,18 @@ def lineage(item):
         item = item.get_parent()
 
 
+def has_effects(layer):
+    """Whether effects (fx) change how the layer shows."""
+    return any(effect.get_visible() for effect in layer.get_filters())
+
+
 @contextmanager
 def as_seen(image, layer):
     """The layer with its effects, as the user sees it: where it has any, one of another image that lives as long as this.
 
     It is as large as the effects make it. The layer keeps its effects.
     """
-    if not any(effect.get_visible() for effect in layer.get_filters()):
+    if not has_effects(layer):
         yield layer
         return
     path = [image.get_item_position(item) for item in lineage(layer)]
@@ -140,17 +174,78 @@ def gray(pixel_format):
     return f"Y {pixel_format.value}"
 
 
+def choose_laying(image, layer, seen):
+    """How a result has to be laid over the layer so that without a change of color nothing that is seen changes.
+
+    seen: the layer `as_seen`. OVER: just above it, where it covers what is below or lets it show, pixel by pixel.
+    CLIPPED: above it, taking over its transparency, where nothing else is below. GROUPED: in a group that is blended in
+    the layer's place and holds a copy of it, below nothing but the result, which is CLIPPED there.
+    Raises Problem for a group for which none of them is right.
+    """
+    normal = is_blended_normally(layer)
+    mask = layer.get_mask() if layer.get_apply_mask() else None
+    if normal and layer.get_opacity() == 100 and is_solid(seen) and (mask is None or is_solid(mask)):
+        return OVER
+    if not is_anything_below(image, layer):
+        return CLIPPED
+    if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and not normal:
+        raise Problem(
+            _(
+                "The group “{name}” changes what is below it (Pass through, with effects or layers in other modes), so "
+                "that it has no look of its own to recolor: choose the layer in it that shows the hair, or set its mode "
+                "to Normal."
+            ).format(name=layer.get_name())
+        )
+    return GROUPED
+
+
+def is_blended_normally(layer):
+    """Whether the layer lies over what is below it as paint does, or as a pass-through group of such layers."""
+    if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH:
+        children = (child for child in layer.get_children() if child.get_visible())
+        return not has_effects(layer) and all(map(is_blended_normally, children))
+    return layer.get_mode() in NORMAL_MODES and layer.get_composite_mode() in NORMAL_COMPOSITES
+
+
+def is_solid(drawable):
+    """Whether each pixel of a layer is wholly there or not at all; of a mask, white or black."""
+    is_mask = isinstance(drawable, Gimp.LayerMask)
+    if not is_mask and not drawable.has_alpha():
+        return True
+    buffer, width = drawable.get_buffer(), drawable.get_width()
+    for row, rows in strips(width, drawable.get_height()):
+        rectangle = Gegl.Rectangle.new(0, row, width, rows)
+        shares = buffer.get(rectangle, 1.0, "Y u8" if is_mask else "A u8", Gegl.AbyssPolicy.NONE)
+        if shares.count(0) + shares.count(255) < len(shares):
+            return False
+    return True
+
+
+def is_anything_below(image, layer):
+    """Whether the layer is blended with another one that is shown below it."""
+    for item in lineage(layer):
+        group = item.get_parent()
+        below = (group.get_children() if group else image.get_layers())[image.get_item_position(item) + 1 :]
+        if any(other.get_visible() for other in below):
+            return True
+        if group and group.get_mode() != Gimp.LayerMode.PASS_THROUGH:
+            return False
+    return False
+
+
 def limiting_masks(image, layer, seen, selection=True):
-    """What keeps parts of the layer out: (buffer, left, top) of the selection, if it is to, and of the layer's own mask.
+    """What keeps parts of the layer out: the selection, if it is to, and the layer's own mask.
+
+    Each as (buffer, left, top, whether it is the layer's own).
 
     seen: the layer `as_seen`, in whose place left and top are.
     """
     _found, left, top = seen.get_offsets()
     if selection and not Gimp.Selection.is_empty(image):
-        yield image.get_selection().get_buffer(), left, top
+        yield image.get_selection().get_buffer(), left, top, False
     if layer.get_mask() is not None and layer.get_apply_mask():
         _found, own_left, own_top = layer.get_offsets()
-        yield layer.get_mask().get_buffer(), left - own_left, top - own_top
+        yield layer.get_mask().get_buffer(), left - own_left, top - own_top, True
 
 
 # Room
@@ -200,19 +295,39 @@ def strips(width, height):
         yield top, min(rows, height - top)
 
 
-def read_buffer(buffer, area, pixel_format, path, progress):
-    """Write an area of a buffer to a new file, raw and row by row; outside the buffer it is zero."""
+def read_buffer(buffer, area, pixel_format, path, progress, change=bytes):
+    """Write an area of a buffer to a new file, raw and row by row; outside the buffer it is zero.
+
+    change: what the bytes become.
+    """
     left, top, width, height = area
     with create(path) as file:
         for row, rows in strips(width, height):
             rectangle = Gegl.Rectangle.new(left, top + row, width, rows)
-            file.write(buffer.get(rectangle, 1.0, pixel_format, Gegl.AbyssPolicy.NONE))
+            file.write(change(buffer.get(rectangle, 1.0, pixel_format, Gegl.AbyssPolicy.NONE)))
             Gimp.progress_update(progress[0] + (progress[1] - progress[0]) * (row + rows) / height)
 
 
 def read_reduced(buffer, area, scale, pixel_format):
     """The bytes of an area of a buffer that is shrunk by `scale`; the area is in the shrunk one's pixels."""
     return buffer.get(Gegl.Rectangle.new(*area), scale, pixel_format, Gegl.AbyssPolicy.NONE)
+
+
+def read_limit(buffer, area, path, is_soft):
+    """Write an area of a mask to a new file, as float; unless `is_soft`, 1 wherever it lets anything show."""
+    if is_soft:
+        read_buffer(buffer, area, "Y float", path, (READ_SHARE, READ_SHARE))
+    else:
+        read_buffer(buffer, area, "Y u8", path, (READ_SHARE, READ_SHARE), harden)
+
+
+def harden(mask):
+    """Bytes, each a pixel of a mask -> floats: 1 where there is anything, else 0."""
+    floats, one = bytearray(4 * len(mask)), struct.pack("=f", 1.0)
+    for place, byte in enumerate(one):
+        if byte:
+            floats[place::4] = mask.translate(bytes([0] + [byte] * 255))
+    return bytes(floats)
 
 
 def not_written(directory, error):
@@ -258,20 +373,23 @@ def write_buffer(drawable, pixel_format, path, progress, area=None):
 # Results
 
 
-def make_layer(image, source, name, kind, request, pixels, mask_file):
+def make_layer(image, source, name, kind, request, pixels, mask_file, laying):
     """A layer like the source, with a mask, both filled but not in the image yet: a cancel leaves nothing half-made.
 
-    pixels: the file with the recolored ones, or None for the source's own, which then go through no conversion.
-    Returns layer and mask.
+    source: the layer `as_seen`. pixels: the file with the recolored ones, or None for the source's own, which then go
+    through no conversion. laying: see `choose_laying`. Returns layer and mask.
     """
     done = READ_SHARE + WORK_SHARE
-    image_type = Gimp.ImageType.RGBA_IMAGE if source.has_alpha() else Gimp.ImageType.RGB_IMAGE
+    has_alpha = source.has_alpha() and laying == OVER  # else it takes over the source's where they are shown
+    image_type = Gimp.ImageType.RGBA_IMAGE if has_alpha else Gimp.ImageType.RGB_IMAGE
     mode = Gimp.LayerMode.LCH_COLOR if kind == COLOR else Gimp.LayerMode.NORMAL
     width, height = source.get_width(), source.get_height()
     layer = Gimp.Layer.new(image, name, width, height, image_type, 100, mode)
     # Blend as the mask says, on the values that the user sees, also where the image's profile is linear:
     # (1-p)*original + p*recolored.
     layer.set_composite_space(Gimp.LayerColorSpace.RGB_PERCEPTUAL)
+    if laying != OVER:
+        layer.set_composite_mode(Gimp.LayerCompositeMode.CLIP_TO_BACKDROP)
     _found, left, top = source.get_offsets()
     layer.set_offsets(left, top)  # before it joins: in a group of locked position it could not move any more
     if pixels is None:
@@ -284,68 +402,131 @@ def make_layer(image, source, name, kind, request, pixels, mask_file):
     return layer, mask
 
 
-def add_layers(image, source, made, earlier=None):
+def add_layers(image, source, made, laying, earlier=()):
     """Add layers with their masks above the source, the first one on top: same place and group; one undo step.
 
-    A source that is blended in another way than Normal at full opacity would be so twice, where the new layer shows: then a
-    group that is blended in its place holds a copy of it and the new layers, and it is hidden itself.
-    earlier: the layer of a former run that the user has run the filter on again; the new ones lie above it, and it is
-    hidden, as its color would show through.
+    laying: see `choose_laying`. earlier: results of former runs that the new ones take the place of: they are hidden, as
+    their color would show through, and the new ones lie above them. Returns sentences that tell the user what was hidden.
     """
+    earlier = [layer for layer in earlier if layer.is_valid()]
+    hidden = [layer for layer in earlier if layer.get_visible()]
+    visible = source.get_visible() or bool(hidden)
+    parent, place = source.get_parent(), place_of(image, source, earlier)
+    notices = [
+        _("“{name}” is hidden now: the new layer takes its place, made from “{source}” as well.").format(
+            name=layer.get_name(), source=source.get_name()
+        )
+        for layer in hidden
+    ]
     image.undo_group_start()
     try:
-        if earlier is not None:
-            earlier.set_visible(False)
-        elif source.get_opacity() < 100 or source.get_mode() not in PLAIN_MODES:
-            source = stand_in(image, source)
-        below = earlier or source
-        for layer, mask in made:
-            layer.set_visible(source.get_visible())
-            image.insert_layer(layer, below.get_parent(), image.get_item_position(below))
+        if laying == GROUPED:
+            if source.get_visible():
+                hidden.append(source)
+                notices.append(
+                    _(
+                        "“{name}” is hidden now: a group above it, blended as it was, holds a copy and the result."
+                    ).format(name=source.get_name())
+                )
+            identify(source)
+            parent, source = stand_in(image, source, place)
+            parent.set_visible(visible)
+            visible, place = True, 0
+        for layer in hidden:
+            layer.set_visible(False)
+        identity = identify(source)
+        for number, (layer, mask) in enumerate(made):
+            layer.set_visible(visible)
+            note(layer, SOURCE_NOTE, identity)
+            image.insert_layer(layer, parent, place + number)
             layer.add_mask(mask)
-            remember_source(layer, source)
         image.set_selected_layers([layer for layer, mask in made])
     finally:
         image.undo_group_end()
+    return notices
 
 
-def stand_in(image, source):
-    """Put a group in the source's place, which is blended as the source was and holds a copy of it; returns the copy."""
-    group = Gimp.GroupLayer.new(image, source.get_name())
-    image.insert_layer(group, source.get_parent(), image.get_item_position(source))
+def place_of(image, source, earlier):
+    """The place for what is to lie above the source, and above those of its results that are still beside it."""
+    parents = [[item.get_id() for item in lineage(layer)][1:] for layer in (source, *earlier)]
+    beside = [layer for layer, parent in zip((source, *earlier), parents) if parent == parents[0]]
+    return min(map(image.get_item_position, beside))
+
+
+def stand_in(image, source, place):
+    """A new group at that place that is blended as the source is, and the copy of the source in it."""
+    group = Gimp.GroupLayer.new(image, _("{layer} and its hair").format(layer=source.get_name()))
+    image.insert_layer(group, source.get_parent(), place)
     copy = source.copy()
     image.insert_layer(copy, group, 0)
-    for layer, like in ((group, source), (copy, None)):
-        layer.set_mode(like.get_mode() if like else Gimp.LayerMode.NORMAL)
-        layer.set_blend_space(like.get_blend_space() if like else Gimp.LayerColorSpace.AUTO)
-        layer.set_composite_space(like.get_composite_space() if like else Gimp.LayerColorSpace.AUTO)
-        layer.set_composite_mode(like.get_composite_mode() if like else Gimp.LayerCompositeMode.AUTO)
-        layer.set_opacity(like.get_opacity() if like else 100)
-    group.set_visible(source.get_visible())
+    # A pass-through group comes here only where it is blended as a normal one would be.
+    passes = source.get_mode() == Gimp.LayerMode.PASS_THROUGH
+    group.set_mode(Gimp.LayerMode.NORMAL if passes else source.get_mode())
+    group.set_blend_space(source.get_blend_space())
+    group.set_composite_space(source.get_composite_space())
+    group.set_composite_mode(source.get_composite_mode())
+    group.set_opacity(source.get_opacity())
+    copy.set_mode(Gimp.LayerMode.NORMAL)
+    copy.set_blend_space(Gimp.LayerColorSpace.AUTO)
+    copy.set_composite_space(Gimp.LayerColorSpace.AUTO)
+    copy.set_composite_mode(Gimp.LayerCompositeMode.AUTO)
+    copy.set_opacity(100)
     copy.set_visible(True)
-    source.set_visible(False)
-    return copy
+    return group, copy
 
 
-def remember_source(layer, source):
-    """Note in a layer of ours what it was made from; the note is saved with the image."""
-    layer.attach_parasite(Gimp.Parasite.new(SOURCE_NOTE, 1, str(source.get_tattoo()).encode()))
+# What a result was made from
+
+
+def identify(source):
+    """The name by which results know their source; it gets one if it has none yet."""
+    identity = read_note(source, IDENTITY_NOTE) or uuid.uuid4().hex
+    note(source, IDENTITY_NOTE, identity)
+    return identity
 
 
 def source_of(image, layer):
-    """What a layer of ours was made from; None where the layer is none of ours. Raises Problem where that is gone."""
-    note = layer.get_parasite(SOURCE_NOTE)
-    if note is None:
+    """What a result of ours was made from, or a copy of that; None for other layers. Raises Problem where it is gone.
+
+    Of several, the one next below is what the result is seen over.
+    """
+    identity = read_note(layer, SOURCE_NOTE)
+    if identity is None:
         return None
-    source = image.get_layer_by_tattoo(int(bytes(note.get_data()).decode()))
-    if source is None:
-        raise Problem(
-            _(
-                "The layer “{name}” was made by this filter, and the layer that it was made from is gone: "
-                "select the layer that shows the photo, then run the filter again."
-            ).format(name=layer.get_name())
-        )
-    return source
+    group = layer.get_parent()
+    below = (group.get_children() if group else image.get_layers())[image.get_item_position(layer) + 1 :]
+    for other in (*below, *all_layers(image.get_layers())):
+        if read_note(other, IDENTITY_NOTE) == identity:
+            return other
+    raise Problem(
+        _(
+            "The layer “{name}” was made by this filter, and the layer that it was made from is gone: "
+            "select the layer that shows the photo, then run the filter again."
+        ).format(name=layer.get_name())
+    )
+
+
+def all_layers(layers):
+    """The layers, each followed by those that are in it."""
+    for layer in layers:
+        yield layer
+        if isinstance(layer, Gimp.GroupLayer):
+            yield from all_layers(layer.get_children())
+
+
+def note(layer, name, text):
+    """Leave a note in a layer, which is saved with it, copied with it, and undone."""
+    flags = Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE
+    layer.attach_parasite(Gimp.Parasite.new(name, flags, text.encode()))
+
+
+def read_note(layer, name):
+    """What such a note says, or None."""
+    found = layer.get_parasite(name)
+    return found and bytes(found.get_data()).decode("ascii", "replace")
+
+
+# The selection
 
 
 def select_hair(image, layer, mask_format, mask_file):

@@ -135,7 +135,7 @@ def run(gimp: Gimp, argv: list[str], seconds: float = 180, **more: str) -> str:
     return said
 
 
-def run_script(gimp: Gimp, script: str, seconds: float = 240) -> dict:
+def run_script(gimp: Gimp, script: str, seconds: float = 240, fonts: bool = False) -> dict:
     """Run a Python script in gimp-console. It puts what it finds into the dict RESULT, which is returned.
 
     The script finds Gimp, Gegl, Gio imported, and HOME as the path of its scratch folder.
@@ -157,7 +157,11 @@ json.dump(RESULT, open(HOME + "/answer.json", "w"))
     (gimp.on_host(gimp.home) / "frame.py").write_text(frame)
     (gimp.on_host(gimp.home) / "script.py").write_text(script)
     load = f"exec(open({str(gimp.home / 'frame.py')!r}).read())"
-    said = run(gimp, ["gimp-console", "-idf", "--batch-interpreter=python-fu-eval", "-b", load, "--quit"], seconds)
+    said = run(
+        gimp,
+        ["gimp-console", "-id" if fonts else "-idf", "--batch-interpreter=python-fu-eval", "-b", load, "--quit"],
+        seconds,
+    )
     assert answer.exists(), said
     result = json.loads(answer.read_text())
     assert "traceback" not in result, result["traceback"] + said

@@ -31,6 +31,7 @@ from hairmask_core.pipeline import find_hair, recolor_layer, shade_of_hair
 from hairmask_core.segmentation.segmenter import open_model
 
 SHARED = (Path(__file__).parent / "scripts.py").read_text()
+LAYER_KINDS = (Path(__file__).parent / "layer_kinds.py").read_text()
 ARTIFACTS = harness.REPOSITORY / "artifacts"
 
 # One session of gimp-console does all calls that need no window; the tests then look at what it left.
@@ -108,7 +109,7 @@ layer.set_opacity(60)
 above = Gimp.Layer.new(image, "above", 10, 10, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
 image.insert_layer(above, group, 0)
 case("group", image, [layer], shade="blue")
-dump(group.get_children()[1].get_children()[0].get_mask(), "Y u8", HOME + "/group-mask.raw")
+dump(group.get_children()[1].get_mask(), "Y u8", HOME + "/group-mask.raw")
 
 # Smaller than the image, half of it transparent.
 image = Gimp.Image.new(2000, 1500, Gimp.ImageBaseType.RGB)
@@ -132,7 +133,7 @@ Gimp.Selection.none(image)
 mask = layer.create_mask(Gimp.AddMaskType.WHITE)
 layer.add_mask(mask)
 buffer = mask.get_buffer()
-buffer.set(Gegl.Rectangle.new(0, 0, 512, 60), "Y u8", bytes([100]) * (512 * 60))
+buffer.set(Gegl.Rectangle.new(0, 0, 512, 60), "Y u8", bytes(512 * 30) + bytes([100]) * (512 * 30))
 buffer.flush()
 mask.update(0, 0, 512, 60)
 case("own mask", image, [layer], shade="blue")
@@ -254,40 +255,6 @@ case("again without its source", image, [image.get_layers()[0]], shade="blue")
 image = load(HOME + "/portrait.png")
 case("once", image, [image.get_layers()[0]], shade="copper")
 dump_flat(image, HOME + "/once.raw", "R'G'B' u8")
-
-# Layers that are blended in other ways, and with effects: strength 0 must not be seen, and blue on the hair only.
-def blended(name):
-    image = load(HOME + "/portrait.png")
-    layer = image.get_layers()[0]
-    below = Gimp.Layer.new(image, "below", 512, 512, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
-    image.insert_layer(below, None, 1)
-    Gimp.context_set_background(Gegl.Color.new("#c08040"))
-    below.fill(Gimp.FillType.BACKGROUND)
-    if name == "multiply":
-        layer.set_mode(Gimp.LayerMode.MULTIPLY)
-    elif name == "luminance":
-        layer.set_mode(Gimp.LayerMode.LUMINANCE)
-        layer.set_opacity(70)
-    elif name == "opacity":
-        layer.set_opacity(60)
-    elif name == "group effect":
-        group = Gimp.GroupLayer.new(image, "group")
-        image.insert_layer(group, None, 0)
-        image.reorder_item(layer, group, 0)
-        layer = group
-    if "effect" in name:
-        effect = Gimp.DrawableFilter.new(layer, "gegl:exposure", "brighter")
-        effect.get_config().set_property("exposure", 0.8)
-        layer.append_filter(effect)
-    return image, layer
-
-for name in ("multiply", "luminance", "opacity", "effect", "group effect"):
-    for strength in (0.0, 1.0):
-        image, layer = blended(name)
-        dump_flat(image, f"{HOME}/{name}-before.raw", "R'G'B' u8")
-        case(f"{name} {strength:g}", image, [layer], shade="blue", strength=strength)
-        dump_flat(image, f"{HOME}/{name}-{strength:g}.raw", "R'G'B' u8")
-    RESULT[name + " keeps"] = len(layer.get_filters())
 
 # A photo whose name is not UTF-8, and one that is on no disk.
 import shutil
@@ -536,14 +503,13 @@ def test_method_and_step_are_the_chosen_ones(gimp, calls, astronaut):
     assert np.abs(pixels(gimp, "texture-mask", 1) / 255 - expected).max() <= 1 / 255
 
 
-def test_group_offsets_and_opacity_are_the_sources(gimp, calls, hair):
+def test_group_and_offsets_are_the_sources(gimp, calls, hair):
     assert calls["group"]["status"] == "success", calls["group"]
     (group,) = calls["group"]["after"]
-    above, stand_in, source = group["children"]
-    assert above["name"] == "above" and not source["visible"]
-    assert stand_in["opacity"] == source["opacity"] == pytest.approx(60, abs=0.1)
-    new, copy = stand_in["children"]
-    assert new == copy | {"name": "Hair recolor (blue)", "mask": True}
+    above, new, source = group["children"]
+    assert [source, above] == [calls["group"]["before"][0]["children"][1], calls["group"]["before"][0]["children"][0]]
+    # It takes over opacity and transparency of what is below it, which is the source alone.
+    assert new == source | {"name": "Hair recolor (blue)", "mask": True, "opacity": 100.0, "alpha": False}
     assert new["offsets"] == [-40, 25] and new["size"] == [512, 512] and new["opacity"] == 100
     assert np.abs(pixels(gimp, "group-mask", 1) / 255 - hair.matte).max() <= 1 / 255
 
@@ -598,26 +564,88 @@ def test_again_on_the_result_is_again_on_its_source(gimp, calls):
     assert lost["status"] == "execution-error" and "made from is gone" in lost["message"]
 
 
-@pytest.mark.parametrize("name", ["multiply", "luminance", "opacity", "effect", "group effect"])
-def test_other_modes_opacities_and_effects_show_as_before_but_for_the_hair(gimp, calls, hair, name):
-    for strength in ("0", "1"):
-        assert calls[f"{name} {strength}"]["status"] == "success", calls[f"{name} {strength}"]
-    before, zero, one = (pixels(gimp, f"{name}-{part}", 3).astype(int) for part in ("before", "0", "1"))
-    assert np.abs(zero - before).max() <= 1  # rounding
-    change = np.abs(one - before).max(axis=2)
-    beside = change[hair.matte < 0.002]
-    assert np.quantile(beside, 0.999) <= 1 and change[hair.matte > 0.95].mean() > 8
-    assert beside.max() <= (12 if "effect" in name else 1)  # in the brighter photo, other faint strands are found
-    assert calls[f"{name} keeps"] == ("effect" in name)
+@pytest.fixture(scope="module")
+def kinds(gimp, calls):
+    script = SHARED + re.sub(r"^from scripts import .*$", "", LAYER_KINDS, flags=re.M)
+    return harness.run_script(gimp, script, 400, fonts=True)
 
 
-def test_a_source_that_is_blended_in_another_way_stays_in_a_group_of_that_way(calls):
-    group, source, below = calls["luminance 1"]["after"]
-    assert (group["mode"], round(group["opacity"])) == ("luminance", 70) and group["visible"]
-    assert source == calls["luminance 1"]["before"][0] | {"visible": False}
-    new, copy = group["children"]
-    assert new["name"] == "Hair recolor (blue)" and new["mask"] and new["opacity"] == copy["opacity"] == 100
-    assert copy["mode"] == new["mode"] == "normal" and below == calls["luminance 1"]["before"][1]
+def test_of_no_kind_of_layer_more_changes_than_the_hair(gimp, kinds, hair):
+    """Each is as before at strength 0; at strength 1, only its hair is not. The source keeps its kind and effects."""
+    assert len(kinds["kinds"]) >= 35
+    for name, case in kinds["kinds"].items():
+        assert case["said"][0] == "success" and case["types kept"], (name, case)
+        before, after = (pixels(gimp, shown, 3).astype(int) for shown in (f"{name[:-2]}-before", name))
+        change = np.abs(after - before).max(axis=2)
+        if name.endswith("0"):
+            assert change.max() <= 1, name  # rounding
+        else:
+            assert change[hair.matte > 0.95].mean() > 8 and np.median(change[hair.matte < 0.002]) == 0, name
+    assert kinds["kinds"]["effect-0"]["effects"] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("laid", "names"),
+    [
+        ("over", "plain legacy_mode hidden mask_off effect shadow_without_alpha group group_of_a_layer_with_effects"),
+        ("clipped", "opacity_alone transparency_alone mask_alone pass_through_group_alone"),
+        (
+            "grouped",
+            "opacity multiply luminance dissolve clipped_to_what_is_below transparency transparency_locked mask "
+            "mask_edited effect_with_mask_and_opacity shadow group_with_all pass_through_group beyond_the_canvas text",
+        ),
+    ],
+)
+def test_results_lie_above_their_source_or_in_a_group_in_its_place(kinds, laid, names):
+    for name in names.split():
+        before, after = (kinds["kinds"][f"{name}-0"][when] for when in ("before", "after"))
+        new = after[0]
+        if laid == "grouped":
+            group, source = after[:2]
+            assert source == before[0] | {"visible": False} and after[2:] == before[1:], name
+            assert [group[key] for key in ("opacity", "visible")] == [before[0][key] for key in ("opacity", "visible")]
+            passes = name == "pass_through_group"
+            assert group["mode"] == ("normal" if passes else before[0]["mode"]), name
+            new, copy = group["children"]
+            assert (copy["mode"], copy["opacity"], copy["mask"]) == ("normal", 100, before[0]["mask"]), name
+        else:
+            assert after[1:] == before, name
+        assert new["name"].startswith("Hair recolor (") and new["mask"] and new["opacity"] == 100, name
+        assert (new["mode"], new["visible"]) == ("normal", name != "hidden"), name
+        assert laid == "over" or not new["alpha"], name
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("pass through to what is below", "set its mode to Normal"),
+        ("visibility locked", "its visibility is locked: unlock it"),
+        ("several", "Select one layer"),
+        ("channel", "Select one layer"),
+        ("floating", "Anchor Layer"),
+    ],
+)
+def test_layers_that_cannot_be_recolored_are_refused_and_stay(kinds, name, says):
+    case = kinds["refused"][name]
+    assert case["said"][0] == "execution-error" and says in case["said"][1], case
+    assert case["after"] == case["before"]
+
+
+def test_results_know_their_source_wherever_they_are(gimp, kinds):
+    """Again on both layers of one run, in a duplicate of the image, saved and opened, over a copy of the source."""
+    for name in ("both", "duplicate", "saved", "over a copy"):
+        case = kinds["again"][name]
+        assert case["said"][0] == "success", case
+        ours = [layer for layer in case["before"] if layer["name"].startswith("Hair recolor")]
+        new, *rest = case["after"]
+        assert new["name"] == "Hair recolor (copper)" and new["visible"], name
+        assert rest == [layer | {"visible": False} for layer in ours] + case["before"][len(ours) :], name
+    group, *_below = kinds["again"]["in its group"]["after"]
+    assert [(layer["name"], layer["visible"]) for layer in group["children"]][:2] == [
+        ("Hair recolor (copper)", True),
+        ("Hair recolor (blue)", False),
+    ]
+    np.testing.assert_array_equal(pixels(gimp, "again in its group", 3), pixels(gimp, "once in its group", 3))
 
 
 def test_photos_for_a_shade_by_any_name(calls):
@@ -641,9 +669,10 @@ def test_selection_limits_the_mask_and_keeps_its_feather(gimp, calls, hair):
     assert mask[60, 150] == 0 and hair.matte[60, 150] == 0 or mask.sum() < hair.matte.sum() * 0.9
 
 
-def test_the_layers_own_mask_limits_too(gimp, calls, hair):
+def test_what_the_layers_own_mask_hides_is_left_out(gimp, calls, hair):
+    """What it shows in part, so does the result, which takes over the layer's transparency."""
     own = np.ones((512, 512))
-    own[:60] = 100 / 255
+    own[:30] = 0
     assert np.abs(pixels(gimp, "own-mask", 1) / 255 - hair.matte * own).max() <= 1.5 / 255
 
 
