@@ -180,8 +180,15 @@ def choose_laying(image, layer, seen):
     seen: the layer `as_seen`. OVER: just above it, where it covers what is below or lets it show, pixel by pixel.
     CLIPPED: above it, taking over its transparency, where nothing else is below. GROUPED: in a group that is blended in
     the layer's place and holds a copy of it, below nothing but the result, which is CLIPPED there.
-    Raises Problem for a group for which none of them is right.
+    Raises Problem for a group for which none of them is right, and for a layer that shows its mask in its place.
     """
+    if layer.get_mask() is not None and layer.get_show_mask():
+        raise Problem(
+            _(
+                "The layer “{name}” shows its mask in place of its pixels: switch off Layer → Mask → Show Layer Masks, "
+                "then run the filter again."
+            ).format(name=layer.get_name())
+        )
     normal = is_blended_normally(layer)
     mask = layer.get_mask() if layer.get_apply_mask() else None
     if normal and layer.get_opacity() == 100 and is_solid(seen) and (mask is None or is_solid(mask)):

@@ -565,7 +565,7 @@ def test_again_on_the_result_is_again_on_its_source(gimp, calls):
 
 
 @pytest.fixture(scope="module")
-def kinds(gimp, calls):
+def kinds(gimp):
     script = SHARED + re.sub(r"^from scripts import .*$", "", LAYER_KINDS, flags=re.M)
     return harness.run_script(gimp, script, 400, fonts=True)
 
@@ -620,6 +620,7 @@ def test_results_lie_above_their_source_or_in_a_group_in_its_place(kinds, laid, 
     [
         ("pass through to what is below", "set its mode to Normal"),
         ("visibility locked", "its visibility is locked: unlock it"),
+        ("mask shown", "switch off Layer → Mask → Show Layer Masks"),
         ("several", "Select one layer"),
         ("channel", "Select one layer"),
         ("floating", "Anchor Layer"),
