@@ -29,8 +29,7 @@ WORKER = (  # what the worker says in constant sentences; the plug-in looks them
     "Following the strands",
     "Recoloring",
     "No hair was found in this photo: crop closer to the head, or force the result to paint the mask yourself.",
-    "The hair that was found lies outside of the selection or of the layer's own mask: "
-    "select it as well, or turn the limit off.",
+    "The hair lies outside of the selection or of the layer's own mask: select it as well, or turn the limit off.",
     "The image is empty (fully transparent): choose a layer or photo that shows a person.",
     "There is not enough memory for this layer: close other programs or scale the layer down.",
 )

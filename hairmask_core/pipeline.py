@@ -239,8 +239,10 @@ def recolor(photo: Photo, hair: Hair, coloring: str | Color | Coloring, report: 
     >>> photo = read_photo("portrait.jpg")
     >>> hair = find_hair(photo, open_model())
     >>> write_photo("copper.png", recolor(photo, hair, "copper"))
+    ()
     >>> ombre = Coloring("dark-brown", tips="#d8b070", strength=0.8)
     >>> write_photo("ombre.png", recolor(photo, hair, ombre))
+    ()
     """
     layer = recolor_layer(photo, hair, coloring, report)
     return replace(photo, rgb=blend(photo.rgb, layer, hair.matte))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from ..errors import PhotoError
@@ -185,6 +184,10 @@ def _refuse_foreign_formats(path: Path, data: bytes) -> None:
 
 def _check_size(path: Path, width: int, height: int) -> None:
     """Raise PhotoError for a photo that is too large for the memory that is free."""
+    if width * height <= ALWAYS_ALLOWED:
+        return
+    import psutil  # not above: hardly any photo is that large, and it takes a moment
+
     allowed = max(ALWAYS_ALLOWED, min(MOST_PIXELS, psutil.virtual_memory().available // BYTES_A_PIXEL))
     if width * height > allowed:
         raise PhotoError(

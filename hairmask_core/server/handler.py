@@ -39,10 +39,7 @@ from .pixel_files import (
     write_pixels,
 )
 
-OUTSIDE = (
-    "The hair that was found lies outside of the selection or of the layer's own mask: "
-    "select it as well, or turn the limit off."
-)
+OUTSIDE = "The hair lies outside of the selection or of the layer's own mask: select it as well, or turn the limit off."
 MASK_CACHE_BYTES = 512 << 20  # of mattes that are kept for the next request …
 MASK_CACHE_PHOTOS = 16  # … and of how many photos at most
 
