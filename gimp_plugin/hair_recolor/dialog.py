@@ -35,6 +35,7 @@ CHOICES = ("shade", "tips", "highlights", "light", "people", "output", "method",
 SCALES = dict.fromkeys(("strength", "highlights-share", "roots", "shine"), 100.0) | {"depth": 1.0}  # percent; levels
 SWATCH = 28, 14  # width and height of the color beside a shade's name, pixels
 WINDOW = 480, 440  # width and height of the preview at least, screen pixels
+MORE_HEIGHT = 300  # of the settings under More that are seen at once, at most, screen pixels
 SMALL_SIDE = 512  # of the copy of the layer in which hair is found first, pixels
 SAME = 1.2  # copies of the layer whose scales differ by no more are equally fine
 CHECK_SIZE, DARK_CHECK, LIGHT_CHECK = 8, 0x666666, 0x999999  # what is behind transparent pixels
@@ -86,7 +87,12 @@ def make_dialog(procedure, config, recolors, image, layer, seen, settings):
     columns.pack_start(preview.widget, True, True, 0)
     boxes = dialog.fill_box("settings", names), dialog.fill_box("more", more_names)
     more = Gtk.Expander(label=_("More"), spacing=6)
-    more.add(boxes[1])
+    # So that the dialog fits on a laptop's screen with all of it open.
+    scrolled = Gtk.ScrolledWindow(hscrollbar_policy=Gtk.PolicyType.NEVER)
+    scrolled.set_propagate_natural_height(True)
+    scrolled.set_max_content_height(MORE_HEIGHT)
+    scrolled.add(boxes[1])
+    more.add(scrolled)
     both = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
     both.pack_start(boxes[0], False, False, 0)
     both.pack_start(more, False, False, 0)
