@@ -1,14 +1,15 @@
 """Does the new color follow the light? Photos are seen through colored light before and after recoloring.
 
-python -m benchmarks.light --data DATA [--photos 24] [--sheet FILE]
+python -m benchmarks.light --data DATA [--photos 24] [--sheet FILE] [--warmth]
 
 DATA holds sets of photos (images/ and masks/ in each). A cast multiplies linear light by the color of a black body, with
 the luminance of white. Two ways should agree: cast(recolor(photo)) and recolor(cast(photo)); the table has the mean
-CIEDE2000 between them in the hair, with the light estimated (auto), and taken for white (neutral). A third column is what
-estimating costs where no cast was added: the difference between auto and neutral on the photos as they are.
+CIEDE2000 between them in the hair, with the light estimated (auto), and taken for white (neutral).
+--warmth: instead, how warm edges are in the photos for training, from which `photo.light` has its WARMTH.
 """
 
 import argparse
+import zlib
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,9 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from benchmarks.held_out import held_out_pairs
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import find_shade
+from hairmask_core.evaluation.evaluate import find_pairs
 from hairmask_core.hair.tone import measure_tone
-from hairmask_core.photo.light import LUMINANCE, NEUTRAL, estimate_illuminant
+from hairmask_core.photo.light import LUMINANCE, NEUTRAL, edge_ratios, estimate_illuminant
 from hairmask_core.photo.oklab import linear_to_srgb, srgb_to_linear
 
 KELVINS = (3000, 4000, 5000, 6500, 7500, 9000)
@@ -82,12 +84,27 @@ def difference(one: np.ndarray, other: np.ndarray, hair: np.ndarray) -> float:
     return float(deltaE_ciede2000(rgb2lab(one[hair][None] / 255), rgb2lab(other[hair][None] / 255)).mean())
 
 
+def print_warmth(data: Path) -> None:
+    """The medians over every sixth photo that is neither for reports nor for choices, and how far photos are from them."""
+    pairs = [pair for name in SETS for pair in find_pairs(data / name / "images", data / name / "masks")]
+    pairs = [pair for pair in pairs if zlib.crc32(pair[0].stem.encode()) % 10 > 1][::6]
+    found = [edge_ratios(cv2.imread(str(image))[..., ::-1]) for image, _ in pairs]
+    ratios = np.array([ratio for ratio in found if ratio])
+    red, blue = np.median(ratios, axis=0)
+    away = np.diff(ratios, axis=1)
+    print(f"{len(ratios)} photos: red {red:.3f}, blue {blue:.3f}; standard deviation of red by blue {away.std():.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--warmth", action="store_true", help="measure how warm edges are in photos for training")
     parser.add_argument("--sheet", type=Path, help="also draw the photos as they are, neutral and auto")
     args = parser.parse_args()
+    if args.warmth:
+        print_warmth(args.data)
+        return
     each = -(-args.photos // len(SETS))
     photos = [read(pair) for name in SETS for pair in held_out_pairs(args.data, name)[:each]]
     estimates = np.log([estimate_illuminant(rgb) for rgb, _ in photos])

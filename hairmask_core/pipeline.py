@@ -19,6 +19,7 @@ from .color.coloring import NOT_FOLLOWED, Strands
 from .color.edges import Outline
 from .color.recolor import recolor_strips
 from .color.shades import Shade
+from .color.tone_curve import Color
 from .color.transform import STORED_TYPES
 from .errors import NoHairError
 from .hair.highlights import highlight_order
@@ -38,7 +39,6 @@ from .segmentation.segmenter import Segmenter
 # `report(fraction, text)` is called with 0…1 and what is being done, several times a second.
 # It may raise (errors.Cancelled) to stop the work; nothing is half-written then.
 Report = Callable[[float, str], None]
-Color = tuple[float, float, float]  # sRGB-encoded, each 0…1
 
 
 def no_report(fraction: float, text: str) -> None:

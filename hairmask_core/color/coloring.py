@@ -76,14 +76,14 @@ def shares(mixture: Mixture, rows: slice, width: int) -> list[np.ndarray] | None
     Returns (rows, width) float32 for each; None where there is one transform, for all pixels alike.
     """
     coloring, height = mixture.coloring, rows.stop - rows.start
+    if len(mixture.transforms) == 1 and coloring.roots == 0:
+        return None
     position, order = (
         np.zeros((height, width), np.float32)
         if part is None
         else np.clip(np.nan_to_num(part.cut(rows.start, 0).enlarge(height, width)[..., 0]), 0, 1)
         for part in mixture.strands
     )
-    if len(mixture.transforms) == 1 and coloring.roots == 0:
-        return None
     place = position * np.float32(mixture.gradient - 1)
     found = [np.maximum(1 - np.abs(place - np.float32(i)), 0) for i in range(mixture.gradient)]
     if coloring.highlights is not None:

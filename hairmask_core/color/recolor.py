@@ -80,12 +80,12 @@ def mix(pixels: np.ndarray, mixture: Mixture, rows: slice, base: ScaledMap) -> n
     strength, parts = mixture.coloring.strength, shares(mixture, rows, pixels.shape[1])
     if parts is None:
         return apply_transform(pixels, mixture.transforms[0], base, strength)
-    result, left = np.zeros(pixels.shape, np.float32), 1 - sum(parts)
+    result = np.zeros(pixels.shape, np.float32)
     for transform, share in zip(mixture.transforms, parts):
         if share.any():
             result += share[..., None] * to_float(apply_transform(pixels, transform, base, strength))
     if mixture.coloring.roots > 0:
-        result += np.maximum(left, 0)[..., None] * to_float(drawable(pixels))
+        result += np.maximum(1 - sum(parts), 0)[..., None] * to_float(drawable(pixels))
     mixed = from_float(result, pixels.dtype)
     mixed[..., 3:] = pixels[..., 3:]
     return mixed

@@ -116,16 +116,16 @@ def segment_at_scales(photo: Photo, network: Network, preset: Preset, report: Ca
     Where it suspects none, the overview itself is the only crop. Where it is unsure, and clearly surer of the photo turned,
     on its side or upside down, that is looked at. report: called with the fraction done, 0…1.
     """
-    overview = look_over(photo, network, preset)
+    overview = segment_overview(photo, network, preset)
     turns = 0 if certainty(overview.coarse) >= SURE else surest_turn(photo, network)
     if turns == 0:
         return segment_regions(photo, overview, network, preset, report)
     turned = turn_photo(photo, turns)
-    crops = segment_regions(turned, look_over(turned, network, preset), network, preset, report)
+    crops = segment_regions(turned, segment_overview(turned, network, preset), network, preset, report)
     return [turn_crop(crop, -turns, turned.height, turned.width) for crop in crops]
 
 
-def look_over(photo: Photo, network: Network, preset: Preset) -> Crop:
+def segment_overview(photo: Photo, network: Network, preset: Preset) -> Crop:
     """The overview pass."""
     return segment_crop(photo, Region(0, photo.height, 0, photo.width), network, (preset.overview, False))
 
