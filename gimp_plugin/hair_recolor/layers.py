@@ -23,6 +23,7 @@ NORMAL_COMPOSITES = (Gimp.LayerCompositeMode.AUTO, Gimp.LayerCompositeMode.UNION
 # Parasites: in a result, what its source has in the other one. GIMP's own numbers of layers (tattoos) would not do: a
 # duplicate of the image has others.
 SOURCE_NOTE, IDENTITY_NOTE = "hair-recolor-source", "hair-recolor-identity"
+QUICK_MASK = "Qmask"  # the channel by which GIMP itself knows that it is on
 STRIP_PIXELS = 1 << 22  # pixels go in and out of GIMP in strips of about this many
 READ_SHARE, WORK_SHARE = 0.15, 0.7  # of the progress bar; writing gets the rest
 GIGABYTE = 1e9
@@ -34,6 +35,13 @@ def choose_source(image, drawables):
     Who runs the filter again on its own result, for another shade, means the layer that this was made from; several
     results may be chosen at once if they have one source. Raises Problem for anything that cannot be recolored.
     """
+    if image.get_channel_by_name(QUICK_MASK) is not None:
+        raise Problem(
+            _(
+                "The Quick Mask is on, which becomes the selection only when it is switched off: do so "
+                "(Select → Toggle Quick Mask), select the layer, then run the filter again."
+            )
+        )
     # After a run its mask is active, ready to be painted on.
     chosen = [Gimp.Layer.from_mask(one) if isinstance(one, Gimp.LayerMask) else one for one in drawables]
     layers = [one for one in chosen if isinstance(one, Gimp.Layer)]

@@ -369,6 +369,10 @@ refuse("several", image, [layer, image.get_layers()[-1]])
 channel = Gimp.Channel.new(image, "channel", SIDE, SIDE, 50, Gegl.Color.new("red"))
 image.insert_channel(channel, None, 0)
 refuse("channel", image, [channel])
+channel.set_name("Qmask")  # which switches it on
+refuse("quick mask", image, [layer])
+for one in image.get_channels():
+    image.remove_channel(one)
 image.select_rectangle(Gimp.ChannelOps.REPLACE, 10, 10, 100, 100)
 layer = image.get_layers()[-1]
 Gimp.Selection.float(image, [layer], 5, 5)

@@ -624,6 +624,7 @@ def test_results_lie_above_their_source_or_in_a_group_in_its_place(kinds, laid, 
         ("several", "Select one layer"),
         ("channel", "Select one layer"),
         ("floating", "Anchor Layer"),
+        ("quick mask", "Toggle Quick Mask"),
     ],
 )
 def test_layers_that_cannot_be_recolored_are_refused_and_stay(kinds, name, says):
