@@ -6,11 +6,20 @@ Standard library only: the installer reads this with a bare Python.
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 OK, NOTE, FAILED = "ok", "note", "FAILED"  # states of a check, as they are printed
+
+MARK = "hair-recolor.complete"  # the file in an environment that install.py has made
+# Whether this came as a package, with its installer inside, into an environment that somebody else has made.
+IS_PACKAGE = (Path(__file__).parent / "installer").is_dir() and not Path(sys.prefix, MARK).exists()
+# What to run, to install again and where something is damaged.
+INSTALL_COMMAND = "hairmask gimp install" if IS_PACKAGE else "python3 install.py"
+REPAIR_COMMAND = "pipx reinstall hairmask, then hairmask gimp install" if IS_PACKAGE else INSTALL_COMMAND
 
 
 @dataclass(frozen=True)

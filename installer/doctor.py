@@ -4,11 +4,13 @@ import contextlib
 import json
 import platform
 import sys
+import tempfile
+from pathlib import Path
 
 from hairmask_core import __version__
 from hairmask_core.checks import FAILED, NOTE, OK, Check, all_well, format_checks
 
-from .environment import core_checks, is_complete, versions_clash
+from .environment import core_checks, is_complete, is_usable, versions_clash
 from .gimp import ask_gimp, why_invisible
 from .locations import data_folder, find_gimps, kinds
 from .plugin import load_client
@@ -96,7 +98,7 @@ def check_visible(gimp):
 @contextlib.contextmanager
 def work_folder(kind):
     """A folder for temporary files that GIMP's sandbox sees. The record has its name, so uninstalling would remove it."""
-    folder = kind.environment.with_name("work")
+    folder = Path(tempfile.gettempdir()) if kind.is_given else kind.environment.with_name("work")
     there = folder.exists()
     folder.mkdir(exist_ok=True)
     try:
@@ -110,7 +112,7 @@ def work_folder(kind):
 def check_environment(kind):
     """Whether the environment is whole, and what the product in it says of itself."""
     name = f"Environment{kind.name and f' ({kind.name})'}"
-    if not is_complete(kind.environment, kind.sandbox):
+    if not (is_usable(kind.python) if kind.is_given else is_complete(kind.environment, kind.sandbox)):
         yield Check(FAILED, name, f"{kind.environment} is not there, not finished or does not run", INSTALL)
         return
     clash = versions_clash(kind.python, kind.sandbox)

@@ -14,20 +14,22 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+from hairmask_core.checks import MARK  # what is in that file: the extras that are installed, the runtime first
 
 from .locations import inside, python_in
 from .record import remove
-from .system import SOURCE, InstallError, explain_refusal, installer_command, run_quietly, tail
+from .system import IN_PACKAGE, SOURCE, InstallError, explain_refusal, installer_command, run_quietly, tail
 
 # pip's constraints: the exact versions that were tried together.
-PINS = SOURCE / "installer" / "pins.txt"
-# The file in the environment's folder that says that it was completed. It holds the extras that are installed, the
-# runtime first.
-MARK = "hair-recolor.complete"
+PINS = Path(__file__).with_name("pins.txt")
 # The disk space that an environment takes with its downloads, which are removed once it is complete.
 NEEDED_MB = {"cpu": 1000, "cuda": 7000}
 # These modules import everything that the product needs.
-CHECK_IMPORTS = "import pip, hairmask_core.cli.main, hairmask_core.color.kernels"
+CHECK_IMPORTS = "import onnxruntime, hairmask_core.cli.main, hairmask_core.color.kernels"
 # Compiles the color formulas now, so that the user need not wait for it at the first start.
 COMPILE = "from hairmask_core.pipeline import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"
 # pip in an environment: isolated from the user's own packages, and it never asks.
@@ -95,7 +97,7 @@ def make_environment(record, folder, extras, sandbox="", keep_cache=False):
             _check_space(folder.parent, NEEDED_MB[extras[0]])
             _create(folder, sandbox, variables)
         (folder / MARK).unlink(missing_ok=True)
-        _fill(python_in(folder), extras, sandbox, variables)
+        _fill(python_in(folder), extras, sandbox, variables, pack_product(work) if IN_PACKAGE else SOURCE)
         (folder / MARK).write_text(",".join(extras), encoding="utf-8")
     remove(aside)
     remove(work)
@@ -106,7 +108,75 @@ def is_complete(folder, sandbox=""):
     """Whether the environment was completed and its Python runs and finds its packages."""
     if not (folder / MARK).exists():
         return False
-    return run_quietly(inside(sandbox, [python_in(folder), "-I", "-c", CHECK_IMPORTS])).returncode == 0
+    return run_quietly(inside(sandbox, [python_in(folder), "-I", "-c", f"import pip; {CHECK_IMPORTS}"])).returncode == 0
+
+
+def is_usable(python):
+    """Whether GIMP can use an environment that somebody else has made: all that the product needs is in it."""
+    return run_quietly([python, "-I", "-c", CHECK_IMPORTS]).returncode == 0
+
+
+def complete_given(python):
+    """Make usable the environment that this runs in, pipx's for example: it may lack ONNX Runtime, or have the CPU build
+    where a GPU answers.
+
+    Raises InstallError if that is not possible.
+    """
+    if run_quietly([python, "-I", "-c", "import hairmask_core"]).returncode != 0:
+        raise InstallError(
+            f"GIMP cannot start hairmask where it is installed ({sys.prefix}): install it with pipx, then run this again."
+        )
+    extra = choose_runtime()
+    if extra == "cuda" and _has(python, "onnxruntime") and not _has(python, "onnxruntime-gpu"):
+        run_quietly([python, "-I", "-m", "pip", "uninstall", "--yes", "onnxruntime"])  # the builds exclude each other
+    if run_quietly([python, "-I", "-c", "import onnxruntime"]).returncode != 0:
+        try:
+            _add_runtime(python, extra)
+        except InstallError as error:
+            if extra == "cpu":
+                raise
+            print(f"The GPU build could not be installed, so the CPU build takes its place. {error}")
+            _add_runtime(python, "cpu")
+    _compile(python, "")
+
+
+def _has(python, package):
+    asked = f"import importlib.metadata; importlib.metadata.version({package!r})"
+    return run_quietly([python, "-I", "-c", asked]).returncode == 0
+
+
+def _add_runtime(python, extra):
+    print(f"Installing ONNX Runtime ({extra} build) …", flush=True)
+    wanted = [line.partition(";")[0] for line in metadata.requires("hairmask") or () if f"extra == '{extra}'" in line]
+    installed = run_quietly([python, *PIP, "--constraint", PINS, *wanted])
+    if "No module named pip" in installed.stdout:
+        raise InstallError(
+            f"ONNX Runtime is missing in {sys.prefix}, and there is no pip to install it: do so with what made this "
+            "environment, for example  uv tool install --with onnxruntime  and the wheel, then run this again."
+        )
+    if installed.returncode != 0:
+        raise InstallError(f"{explain_pip(installed.stdout)}\n{tail(installed.stdout)}")
+
+
+def pack_product(folder):
+    """Make a wheel of the product's installed files, from which it can be installed into a sandbox; returns its path."""
+    product = metadata.distribution("hairmask")
+    kept = [
+        file
+        for file in product.files or ()
+        if not {"..", "__pycache__"} & set(file.parts)
+        and file.name not in ("INSTALLER", "REQUESTED", "direct_url.json")
+    ]
+    wheel = folder / f"hairmask-{product.version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_STORED) as archive:
+        for file in kept:
+            if file.name == "RECORD":
+                names = {other.as_posix() for other in kept}
+                lines = [line for line in file.read_text().splitlines() if line.split(",")[0] in names]
+                archive.writestr(file.as_posix(), "\n".join([*lines, ""]))
+            else:
+                archive.write(file.locate(), file.as_posix())
+    return wheel
 
 
 @contextlib.contextmanager
@@ -161,22 +231,25 @@ def _create(folder, sandbox, variables):
         )
 
 
-def _fill(python, extras, sandbox, variables):
-    """Install the pinned packages and the product; with --no-build-isolation its build uses pinned ones as well."""
+def _fill(python, extras, sandbox, variables, product):
+    """Install the pinned packages and the product; with --no-build-isolation its build uses pinned ones as well.
+
+    product: the folder that it came in, or a wheel of it.
+    """
 
     def install(*what):
         command = inside(sandbox, [python, *PIP, "--constraint", PINS, *what], variables)
         return run_quietly(command, variables)
 
     print(f"Installing ONNX Runtime ({extras[0]} build) and what else is needed …", flush=True)
-    installed = install("hatchling")
+    installed = install("pip" if IN_PACKAGE else "hatchling")
     if installed.returncode == 0:
-        installed = install("--no-build-isolation", f"{SOURCE}[{','.join(extras)}]")
+        installed = install("--no-build-isolation", f"{product}[{','.join(extras)}]")
         if installed.returncode != 0 and extras[0] == "cuda":
             print(
                 f"The GPU build could not be installed, so the CPU build takes its place.\n{tail(installed.stdout, 2)}"
             )
-            installed = install("--no-build-isolation", f"{SOURCE}[{','.join(['cpu', *extras[1:]])}]")
+            installed = install("--no-build-isolation", f"{product}[{','.join(['cpu', *extras[1:]])}]")
     if installed.returncode != 0:
         raise InstallError(f"{explain_pip(installed.stdout)}\n{tail(installed.stdout)}")
     _compile(python, sandbox)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .system import run_quietly
+from .system import IN_PACKAGE, run_quietly
 
 # The product's name in data, cache and sandbox folders. It is the same in every version, so that an installation of
 # any version is found and upgraded.
@@ -27,16 +27,20 @@ VERSION_SECONDS = 60
 
 @dataclass(frozen=True)
 class System:
-    """What the locations depend on. root: "/" except for a made-up file tree."""
+    """What the locations depend on.
+
+    root: "/" except for a made-up file tree. given: the environment that this runs in, where it came with the package.
+    """
 
     platform: str
     home: Path
     environ: Mapping[str, str]
     root: Path = Path("/")
+    given: Path | None = None
 
     @classmethod
     def here(cls):
-        return cls(sys.platform, Path.home(), os.environ)
+        return cls(sys.platform, Path.home(), os.environ, given=Path(sys.prefix) if IN_PACKAGE else None)
 
     def variable(self, name, otherwise):
         """A folder that an environment variable names, or the usual one, below the home folder.
@@ -58,6 +62,7 @@ class Kind:
     programs: commands that may start it without a window. sandbox: "flatpak" or "snap" if it runs in one, and with
     it our environment: it sees neither the system's Python nor all of the home folder.
     worker: where the worker keeps its things, if that is elsewhere than outside the sandbox.
+    is_given: the environment is that which this runs in: whoever made it keeps it and removes it.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Kind:
     programs: tuple[str, ...] = ()
     sandbox: str = ""
     worker: tuple[Path, ...] = ()
+    is_given: bool = False
 
     @property
     def python(self):
@@ -120,7 +126,11 @@ def python_in(environment):
 
 def kinds(system):
     """Every kind of GIMP that this system can have."""
-    environment = data_folder(system) / "venv"
+    return [replace(kind, is_given=kind.environment == system.given) for kind in _kinds(system)]
+
+
+def _kinds(system):
+    environment = system.given or data_folder(system) / "venv"
     if system.platform == "win32":
         return _windows(system, environment)
     if system.platform == "darwin":
@@ -132,7 +142,7 @@ def kinds(system):
             Kind(
                 "Flatpak",
                 own / "config/GIMP",
-                environment.with_name("venv-flatpak"),
+                data_folder(system) / "venv-flatpak",
                 ("gimp-console",),
                 "flatpak",
                 (own / "cache" / FOLDER,),

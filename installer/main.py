@@ -1,4 +1,4 @@
-"""install.py's command line: install, demonstrate, test, look, uninstall."""
+"""The command lines of install.py and of `hairmask gimp`: install, demonstrate, test, look, uninstall."""
 
 import argparse
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 from hairmask_core import __version__
 
 from .doctor import check_visible, doctor, environments
-from .environment import check_python, choose_runtime, make_environment
+from .environment import check_python, choose_runtime, complete_given, make_environment
 from .locations import System, data_folder, find_gimps, kinds
 from .plugin import LAST_VALUES, put_plugin, self_check, stop_workers, worker_folders
 from .record import NAME, Record, remove, remove_all
@@ -40,18 +40,31 @@ def main(description):
         parser.error("--quick goes with --test")
     if rest and not args.test:
         parser.error(f"unknown arguments: {' '.join(rest)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    system = System.here()
-    try:
+
+    def work(system):
         if args.uninstall:
             return uninstall(system)
         if args.doctor:
             return doctor(system)
-        check_python()
         if args.test:
+            check_python()
             return run_tests(rest, args.quick)
         install(system)
         return demo(system, args.demo) if args.demo is not None else 0
+
+    return carry_out(work)
+
+
+def run_action(action):
+    """`hairmask gimp ACTION`, "install", "doctor" or "uninstall": the same with the environment that it runs in."""
+    return carry_out({"install": install, "doctor": doctor, "uninstall": uninstall}[action])
+
+
+def carry_out(work):
+    """Do it for this system; returns the exit status, and says what was in the way."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return work(System.here()) or 0
     except InstallError as error:
         print(f"\nNot finished: {error}", file=sys.stderr)
         return 1
@@ -59,7 +72,8 @@ def main(description):
         print(f"\nNot finished: {explain_refusal(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. Run this again to go on, or with --uninstall to remove what is there.", file=sys.stderr)
+        remove_all_of_it = installer_command(action="uninstall")
+        print(f"\nInterrupted. Run this again to go on; to remove what is there: {remove_all_of_it}", file=sys.stderr)
         return 130
 
 
@@ -68,13 +82,17 @@ def main(description):
 
 def install(system):
     """Make the environments, put the plug-in into every GIMP 3, and check that it works, from GIMP's side as well."""
+    check_python()
     refuse_sudo(system.environ)
     record = Record(data_folder(system))
     print(f"Hair Recolor {__version__}")
     gimps = find_gimps(system)
     for kind in environments(system, gimps):
-        extra = "cpu" if kind.sandbox else choose_runtime()
-        make_environment(record, kind.environment, [extra], kind.sandbox)
+        if kind.is_given:
+            complete_given(kind.python)
+        else:
+            extra = "cpu" if kind.sandbox else choose_runtime()
+            make_environment(record, kind.environment, [extra], kind.sandbox)
     stop_workers(kinds(system))  # one from before this installation would serve the old code
     note_worker_folders(record, system)
     missing = put_plugins(record, gimps)
@@ -186,5 +204,10 @@ def uninstall(system):
     left = remove_all(folder)
     if left:
         raise InstallError("\n".join(left))
-    print("Hair Recolor is removed.")
+    if system.given and system.given.exists():
+        print(
+            "Hair Recolor is removed from GIMP. The command line stays: to remove it, too, run  pipx uninstall hairmask"
+        )
+    else:
+        print("Hair Recolor is removed.")
     return 0

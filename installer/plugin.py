@@ -12,7 +12,7 @@ from hairmask_core.options import Options, Request
 
 from .locations import OLD_PLUGIN, PLUGIN
 from .record import remove
-from .system import SOURCE, InstallError, installer_command
+from .system import CORE, MODELS, SOURCE, InstallError, installer_command
 
 # Where the plug-ins' files come from: that for GIMP 3, and that for GIMP 2.10.
 PLUGIN_SOURCE = SOURCE / "gimp_plugin" / PLUGIN
@@ -36,8 +36,8 @@ def put_plugin(record, gimp, python):
     if not gimp.is_old:
         for path in PLUGIN_SOURCE.glob("locale/*/LC_MESSAGES/*.mo"):
             files[path.relative_to(PLUGIN_SOURCE).as_posix()] = path.read_bytes()
-        files["options.py"] = (SOURCE / "hairmask_core" / "options.py").read_bytes()
-    files["shades.json"] = (SOURCE / "hairmask_core" / "color" / "shades.json").read_bytes()
+        files["options.py"] = (CORE / "options.py").read_bytes()
+    files["shades.json"] = (CORE / "color" / "shades.json").read_bytes()
     files["models.json"] = json.dumps(read_models(), indent=1).encode()
     files["settings.json"] = make_settings(python)
     for name, content in files.items():
@@ -63,7 +63,7 @@ def replace_file(path, content, executable):
 
 def read_models():
     """What the dialog says of each whole-image network, the default one first."""
-    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((SOURCE / "models").glob("*.json"))]
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(MODELS.glob("*.json"))]
     cards = [card for card in cards if card["task"] == "whole-image"]
     cards.sort(key=lambda card: not card["default"])
     return [{"name": card["name"], "label": card["label"], "description": card["terms"]} for card in cards]

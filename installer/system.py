@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The folder that Hair Recolor came in.
+# The folder that Hair Recolor came in: a clone, or the package `hairmask_core` in an environment, which has all of it, too.
 SOURCE = Path(__file__).resolve().parent.parent
+IN_PACKAGE = not (SOURCE / "install.py").exists()
+CORE, MODELS = (SOURCE, SOURCE / "weights") if IN_PACKAGE else (SOURCE / "hairmask_core", SOURCE / "models")
 
 
 class InstallError(Exception):
@@ -85,6 +87,10 @@ def quote(command):
     return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
 
 
-def installer_command(*arguments):
-    """How the user calls this installer."""
-    return quote([sys.executable, str(SOURCE / "install.py"), *arguments])
+def installer_command(*arguments, action="install"):
+    """How the user calls this installer. action: "install" or "uninstall". arguments: further ones of install.py."""
+    if IN_PACKAGE:
+        return quote([sys.executable, "-m", CORE.name, "gimp", action])
+    return quote(
+        [sys.executable, str(SOURCE / "install.py"), *(["--uninstall"] if action == "uninstall" else []), *arguments]
+    )

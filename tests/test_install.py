@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -683,6 +684,136 @@ def test_a_sandbox_gets_an_environment_of_its_own(home, people, tmp_path, kind):
     kept_settings = json.loads((home / settings / "plug-ins/hair_recolor/settings.json").read_text())
     assert kept_settings["python"] == str(home / venv / "bin/python")
     assert record.remove_all(home / DATA) == [] and tree(home) == before
+
+
+# From a wheel, without a clone
+
+
+@pytest.fixture(scope="module")
+def wheel(home, people):
+    """The product as a wheel, built with the pinned tools of the installation."""
+    pip = [home / DATA / "venv/bin/python", "-I", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--quiet", "--wheel-dir", people / "wheel", REPOSITORY], check=True)
+    return next((people / "wheel").glob("hairmask-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def packaged(home, people, wheel):
+    """What pipx makes of the wheel: an environment with its dependencies, thus without ONNX Runtime; and its variables."""
+    venv, there = people / "pipx/venvs/hairmask", next((home / DATA / "venv").glob("lib/python*/site-packages"))
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    own = shutil.ignore_patterns("hairmask*", "onnxruntime*")
+    packages = next(venv.glob("lib/python*/site-packages"))
+    shutil.copytree(there, packages, copy_function=link_where_missing, dirs_exist_ok=True, ignore=own)
+    pip = [venv / "bin/python", "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run(pip, check=True)
+    programs = program(people, "bin/gimp-console", GIMP).parent
+    nobody = people / "nobody with pipx"
+    nobody.mkdir()
+    variables = surroundings(nobody, PATH=f"{programs}:{os.environ['PATH']}")
+    return venv / "bin/hairmask", {name: value for name, value in variables.items() if name != "PYTHONPATH"}
+
+
+def test_a_wheel_puts_its_own_plug_in_into_gimp(packaged, portrait, tmp_path):
+    """In an empty home: what is missing is said, installed, seen, and removed, as install.py does it."""
+    hairmask, variables = packaged
+    home = Path(variables["HOME"])
+
+    def run(*arguments):
+        return subprocess.run([hairmask, *map(str, arguments)], env=variables, capture_output=True, text=True)
+
+    done = run("mask", portrait, "-o", tmp_path / "m.png")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "run  hairmask gimp install" in done.stderr
+    done = run("gimp", "doctor")
+    assert done.returncode == 1 and "hairmask_core gimp install" in " ".join(done.stdout.split())
+    assert not tree(home)
+    done = run("gimp", "install")
+    assert done.returncode == 0 and "It works: the network runs on" in done.stdout, done.stdout + done.stderr
+    assert "GIMP says that it has the procedure" in done.stdout
+    folder = home / ".config/GIMP/3.0/plug-ins/hair_recolor"
+    kept = json.loads((folder / "settings.json").read_text())
+    assert kept["python"] == str(hairmask.with_name("python")) and kept["repair"].endswith(
+        "-m hairmask_core gimp install"
+    )
+    installed = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    sources = REPOSITORY / "gimp_plugin/hair_recolor"
+    for path in [*sources.glob("*.py"), *sources.glob("locale/*/LC_MESSAGES/*.mo")]:
+        assert installed.pop(path.relative_to(sources).as_posix()).read_bytes() == path.read_bytes()
+    assert set(installed) == {"options.py", "shades.json", "models.json", "settings.json"}
+    assert json.loads(installed["models.json"].read_text()) == plugin.read_models()
+    done = run("gimp", "doctor")
+    assert (done.returncode, done.stderr) == (0, "") and "All is well." in done.stdout, done.stdout + done.stderr
+    assert run("mask", portrait, "-o", tmp_path / "m.png").returncode == 0
+    remedy = "from hairmask_core.checks import REPAIR_COMMAND; print(REPAIR_COMMAND)"
+    said = subprocess.run([kept["python"], "-I", "-c", remedy], capture_output=True, text=True).stdout
+    assert said == "pipx reinstall hairmask, then hairmask gimp install\n"
+    done = run("gimp", "uninstall")
+    assert done.returncode == 0 and "pipx uninstall hairmask" in done.stdout
+    assert not tree(home) and hairmask.exists()
+    assert "Nothing to remove" in run("gimp", "uninstall").stdout
+
+
+def test_a_sandbox_gets_the_product_from_the_package(packaged, wheel, tmp_path):
+    """A sandbox needs an environment of its own, and there is no clone to install into it."""
+    pack = "import sys, pathlib; from hairmask_core.installer.environment import pack_product; pack_product(pathlib.Path(sys.argv[1]))"
+    subprocess.run([packaged[0].with_name("python"), "-I", "-c", pack, tmp_path], check=True)
+    with zipfile.ZipFile(tmp_path / wheel.name) as packed, zipfile.ZipFile(wheel) as built:
+        assert set(packed.namelist()) == set(built.namelist())
+        for name in built.namelist():
+            if not name.endswith("RECORD"):
+                assert packed.read(name) == built.read(name)
+    pip = [packaged[0].with_name("python"), "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", tmp_path / "packages", tmp_path / wheel.name], check=True)
+    assert (tmp_path / "packages/hairmask_core/gimp_plugin/hair_recolor/hair_recolor.py").exists()
+
+
+def test_an_environment_without_pip_says_what_to_do(monkeypatch):
+    said = subprocess.CompletedProcess([], 1, "python: No module named pip")
+    monkeypatch.setattr(environment, "run_quietly", lambda command, *_, **__: said)
+    monkeypatch.setattr(environment.metadata, "requires", lambda name: ["onnxruntime>=1.18; extra == 'cpu'"])
+    with pytest.raises(system.InstallError, match="there is no pip to install it"):
+        environment._add_runtime(Path("python"), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("present", "gpu_works", "ends_with"),
+    [
+        ({"onnxruntime"}, True, {"onnxruntime-gpu"}),
+        ({"onnxruntime"}, False, {"onnxruntime"}),
+        ({"onnxruntime-gpu"}, True, {"onnxruntime-gpu"}),
+        (set(), True, {"onnxruntime-gpu"}),
+    ],
+)
+def test_a_package_gets_the_gpu_build_where_a_driver_answers(present, gpu_works, ends_with, monkeypatch):
+    """With a stand-in for pip: one build, the right one, and the other where that cannot be had."""
+    present = set(present)
+
+    def run(command, *_, **__):
+        *_, last = command
+        failed = False
+        if "install" in command and "pip" in command:
+            failed = last == "onnxruntime-gpu" and not gpu_works
+            present.update(set() if failed else {last})
+        elif "uninstall" in command:
+            present.discard(last)
+        elif "metadata" in last:
+            failed = re.search("'(.*)'", last)[1] not in present
+        elif last == "import onnxruntime":
+            failed = not present
+        return subprocess.CompletedProcess(command, int(failed), "")
+
+    monkeypatch.setattr(environment, "run_quietly", run)
+    monkeypatch.setattr(environment, "choose_runtime", lambda: "cuda")
+    builds = ["onnxruntime; extra == 'cpu'", "onnxruntime-gpu; extra == 'cuda'"]
+    monkeypatch.setattr(environment.metadata, "requires", lambda name: builds)
+    environment.complete_given(Path("python"))
+    assert present == ends_with
+
+
+def test_from_its_source_it_says_that_install_py_does_this():
+    command = [sys.executable, "-m", "hairmask_core", "gimp", "install"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 2 and "run python3 install.py there" in done.stderr
 
 
 # What GIMP says

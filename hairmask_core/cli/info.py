@@ -21,18 +21,18 @@ import numpy as np
 import PIL
 
 from .. import __version__
-from ..checks import FAILED, NOTE, OK, Check, all_well, format_checks
+from ..checks import FAILED, INSTALL_COMMAND, NOTE, OK, REPAIR_COMMAND, Check, all_well, format_checks
 from ..color.transform import STORED_TYPES
 from ..errors import ModelError, RequestError
 from ..inference.cards import ModelCard, choose_card, find_cards, models_folder, read_weights
-from ..inference.session import available_devices, ort
+from ..inference.session import NO_RUNTIME, available_devices, ort
 from ..options import PROTOCOL
 from ..pipeline import warm_up
 from ..segmentation.segmenter import Segmenter, open_model, open_segmenter
 from ..server.protocol import receive_message, send_message
 from .common import EXIT_FAILED, add_network, make_parser
 
-REPAIR_REMEDY = "Repair the installation: python3 install.py"  # where nothing else helps
+REPAIR_REMEDY = f"Repair the installation: {REPAIR_COMMAND}"  # where nothing else helps
 LEAST_DISK = 1 << 30  # bytes; a layer of 30 megapixels goes through the disk at 16 bytes a pixel, in and out
 LEAST_GPU_MEMORY = 1 << 30  # bytes that a network needs
 WORKER_SECONDS = 120  # for its start, from a slow disk
@@ -40,9 +40,9 @@ WORKER_SECONDS = 120  # for its start, from a slow disk
 # What to do where a device does not run the network.
 REMEDIES = {
     "cuda": "Update the NVIDIA driver (the GPU build for Python 3.11 and newer needs one for CUDA 13, that for Python "
-    "3.10 one for CUDA 12), restart, then run python3 install.py again. Until then the CPU does the work.",
-    "directml": "Update the graphics driver, restart, then run python3 install.py again. Until then the CPU does the work.",
-    "coreml": "Update macOS, then run python3 install.py again. Until then the CPU does the work.",
+    f"3.10 one for CUDA 12), restart, then run {INSTALL_COMMAND} again. Until then the CPU does the work.",
+    "directml": f"Update the graphics driver, restart, then run {INSTALL_COMMAND} again. Until then the CPU does the work.",
+    "coreml": f"Update macOS, then run {INSTALL_COMMAND} again. Until then the CPU does the work.",
     "cpu": REPAIR_REMEDY,
 }
 
@@ -64,6 +64,9 @@ def check_all() -> list[Check]:
 
 def check_runtime() -> Check:
     """Which libraries are loaded, and what this build of ONNX Runtime offers."""
+    if ort is None:
+        finding, _, remedy = NO_RUNTIME.partition(": ")
+        return Check(FAILED, "Runtime", finding, remedy[0].upper() + remedy[1:])
     versions = f"ONNX Runtime {ort.__version__}, OpenCV {cv2.__version__}, numpy {np.__version__}"
     providers = ", ".join(ort.get_available_providers())
     return Check(OK, "Runtime", f"{versions}, Pillow {PIL.__version__}. Execution providers in this build: {providers}")
@@ -84,7 +87,7 @@ def check_colors() -> Check:
 
 def check_devices() -> Iterator[Check]:
     """Run the default network on every device that this build offers, and say which did the work."""
-    for device in available_devices():
+    for device in available_devices() if ort else ():
         name = f"Device {device}"
         try:
             model = open_model(device=device)
@@ -196,7 +199,7 @@ def check_gpu_line(line: str, cuda: bool) -> Check:
             return Check(FAILED, "NVIDIA GPU", finding, remedy)
     if not cuda:
         finding += "; it is not used, because this build of ONNX Runtime is for the CPU only"
-        return Check(FAILED, "NVIDIA GPU", finding, "To get the GPU build, run python3 install.py again.")
+        return Check(FAILED, "NVIDIA GPU", finding, f"To get the GPU build, run {INSTALL_COMMAND} again.")
     return Check(OK, "NVIDIA GPU", finding)
 
 
@@ -235,7 +238,7 @@ def _reason_for_device(model: Segmenter, requested: str) -> str:
     if model.device == "cpu":
         return (
             "This build of ONNX Runtime has no provider for a GPU; a network of this size is quick without. "
-            "For an NVIDIA GPU, run python3 install.py again once its driver is installed."
+            f"For an NVIDIA GPU, run {INSTALL_COMMAND} again once its driver is installed."
         )
     return f"It is the first of the available devices that ran {model.card.name}; also there: {', '.join(others)}."
 

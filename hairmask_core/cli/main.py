@@ -1,4 +1,4 @@
-"""The command line: hairmask mask | recolor | heatmap | evaluate | worker | info."""
+"""The command line: hairmask mask | recolor | heatmap | evaluate | worker | info | gimp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from .. import __version__
 from ..errors import HairmaskError
-from . import evaluate, heatmap, info, mask, recolor, worker
+from . import evaluate, gimp, heatmap, info, mask, recolor, worker
 from .common import EXIT_FAILED, EXIT_INTERRUPTED, complain, complain_of, make_parser
 
 
@@ -41,6 +41,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hairmask {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (mask, recolor, heatmap, evaluate, worker, info):
+    for command in (mask, recolor, heatmap, evaluate, worker, info, gimp):
         command.add_parser(commands)
     return parser

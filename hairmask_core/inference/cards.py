@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..checks import REPAIR_COMMAND
 from ..errors import ModelError, NoSuchModelError
 from ..options import Engine
 
 ENGINES = {Engine.WHOLE: "whole-image", Engine.TEXTURE: "patch"}  # which task of models each engine needs
 WAYS = ("window", "strided", "dilated")  # of running a patch classifier
-REPAIR = "reinstall with: python3 install.py"  # what to do where a model cannot be used
+REPAIR = f"reinstall with: {REPAIR_COMMAND}"  # what to do where a model cannot be used
 PACKAGE = Path(__file__).parent.parent  # the folder of hairmask_core
 
 

@@ -10,13 +10,18 @@ import numpy as np
 # From version 1.29 on, ONNX Runtime reports its use to its maker unless told otherwise before it is
 # loaded. A user's photos and habits are nobody's business.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort  # noqa: E402
-
+try:
+    import onnxruntime as ort
+except ModuleNotFoundError:  # its builds exclude each other, so the package comes without one
+    ort = None
+from ..errors import ModelError  # noqa: E402
 from ..options import Device  # noqa: E402
 from .cards import NetworkCard  # noqa: E402
 
-ort.disable_telemetry_events()  # the same on Windows, where the variable is not read
+if ort:
+    ort.disable_telemetry_events()  # the same on Windows, where the variable is not read
 
+NO_RUNTIME = "ONNX Runtime, which runs the networks, is missing: run  hairmask gimp install  or install onnxruntime."
 # Execution providers by device, in the order in which "auto" tries them.
 PROVIDERS = {
     Device.CUDA: "CUDAExecutionProvider",
@@ -43,7 +48,12 @@ class Session:
 
 
 def available_devices() -> list[str]:
-    """Devices that this build of ONNX Runtime could use, best first; whether they work, `start_session` finds out."""
+    """Devices that this build of ONNX Runtime could use, best first; whether they work, `start_session` finds out.
+
+    Raises ModelError if there is no ONNX Runtime.
+    """
+    if ort is None:
+        raise ModelError(NO_RUNTIME)
     present = ort.get_available_providers()
     return [device.value for device, provider in PROVIDERS.items() if provider in present]
 

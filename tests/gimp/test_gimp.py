@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -1498,6 +1500,40 @@ def test_the_environment_holds_nothing_but_what_is_pinned(gimp):
     for name in ("pip", "setuptools", "hairmask"):
         installed.pop(name, None)
     assert installed.items() <= dict(read_pins(version)).items()
+
+
+def test_a_wheel_does_what_install_py_does(gimp, tmp_path):
+    """In an empty home: `hairmask gimp install`, `doctor` and `uninstall`, with an environment such as pipx makes.
+
+    Its dependencies are those of the installation, to which a .pth file leads.
+    """
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, harness.REPOSITORY]
+    subprocess.run(pip, check=True)
+    wheel, folder = next(tmp_path.glob("hairmask-*.whl")), gimp.home / "pipx"
+    home, venv = folder / "home", folder / "venv"
+    gimp.on_host(home).mkdir(parents=True)
+    shutil.copy(wheel, gimp.on_host(folder))
+    harness.run(gimp, ["python3", "-m", "venv", venv])
+    packages = next(gimp.on_host(venv).glob("lib/python*/site-packages"))
+    other = Path(gimp.home, ".local/share/hair-recolor/venv", *packages.parts[-3:])
+    (packages / "dependencies.pth").write_text(str(other))
+    pip = [venv / "bin/python", "-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed"]
+    harness.run(gimp, [*pip, folder / wheel.name])
+
+    def hairmask(action):
+        run = 'hairmask=$1; shift; "$hairmask" gimp "$@"; echo "exit status $?"'
+        said = harness.run(gimp, ["sh", "-c", run, "sh", venv / "bin/hairmask", action], 400, HOME=str(home))
+        said, _, status = said.strip().rpartition("exit status ")
+        assert status == "0", said
+        return said
+
+    said = hairmask("install")
+    assert "It works: the network runs on" in said and "GIMP says that it has the procedure" in said
+    settings = gimp.on_host(home / ".config/GIMP" / gimp.series / "plug-ins/hair_recolor/settings.json")
+    assert json.loads(settings.read_text())["python"] == str(venv / "bin/python")
+    assert "All is well." in hairmask("doctor")
+    assert "removed from GIMP" in hairmask("uninstall")
+    assert not list(gimp.on_host(home).rglob("*"))
 
 
 def test_uninstalling_leaves_nothing_of_ours(gimp):
