@@ -229,6 +229,30 @@ def test_a_hat_covers_the_hair_of_its_new_wearer():
     assert same(hard_cases.put_on_hat(*hair, hat[0], bare, np.random.default_rng(1)), hair)
 
 
+def test_drawn_hats_are_labelled_where_they_are_seen():
+    """Every kind of hat, on a gray portrait with dark hair: what is not gray or dark any more is labelled headwear."""
+    image, mask = np.full((256, 256, 3), 128, np.uint8), np.zeros((256, 256), np.uint8)
+    cv2.circle(mask, (128, 100), 80, 255, -1)
+    cv2.ellipse(mask, (128, 150), (55, 75), 0, 0, 360, 0, -1)
+    image[mask > 0] = 20
+    labels = np.stack([mask, np.full_like(mask, SKIN)], axis=2)
+    covered = []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        worn, there = hard_cases.draw_on_hat(image, labels, lambda: np.full((64, 64, 3), (30, 60, 250), np.uint8), rng)
+        hat = there[..., 1] == HEADWEAR
+        changed = np.abs(worn.astype(int) - image).max(2) > 90  # more than a hat's shadow does
+        assert (hat | ~changed).mean() > 0.99 and (there[..., 0][hat] < 128).all()
+        assert (there[..., 0][~hat] <= mask[~hat]).all() and (there[250:, 120:136, 1] == SKIN).all()
+        covered.append(hat.mean())
+    assert min(covered) > 0.005 and max(covered) > 0.2
+    again = hard_cases.draw_on_hat(image, labels, lambda: np.full((64, 64, 3), 9, np.uint8), np.random.default_rng(2))
+    same_seed = hard_cases.draw_on_hat(
+        image, labels, lambda: np.full((64, 64, 3), 9, np.uint8), np.random.default_rng(2)
+    )
+    assert same(again, same_seed)
+
+
 def test_another_surface_keeps_the_labels_and_everything_else(drawn):
     image, labels = next(pair for pair in drawn if (pair[1][100:, :, 0] < 128).all())
     texture = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)

@@ -5,9 +5,12 @@ Images are (h, w, 3) uint8 RGB, labels (h, w, 2) uint8 as in datasets.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
+from synthetic.hats import Head, draw_hat
 from synthetic.surfaces import draw_cloth, draw_fur, draw_texture
 
 from .datasets import HEADWEAR, REST, label_alpha
@@ -103,6 +106,28 @@ def put_on_hat(image, labels, hat_image, hat_labels, rng: np.random.Generator):
     alpha = cv2.GaussianBlur(np.maximum(hat, above).astype(np.float32), (0, 0), 0.8)
     tint = np.clip(warped * np.exp(rng.normal(0, 0.15, 3)) * rng.uniform(0.6, 1.3), 0, 255)
     return blend(image, labels, np.where(hat[..., None] > 0, tint, warped), warped_labels, alpha)
+
+
+def draw_on_hat(image, labels, material: Callable[[], np.ndarray], rng: np.random.Generator):
+    """A drawn hat on the head of a portrait that is aligned by its face, as CelebA's are; material: see `draw_hat`."""
+    height, width = labels.shape[:2]
+    hair = labels[..., 0] > 127
+    brow = rng.uniform(0.26, 0.4) * height
+    above = hair[: int(brow)]
+    rows, columns = np.flatnonzero(above.any(1)), np.flatnonzero(above[-max(4, height // 24) :].any(0))
+    top = rows[0] if rows.size else 0.1 * height
+    half = (columns[-1] - columns[0]) / 2 if columns.size else 0.0
+    head = Head(
+        (0.5 + rng.normal(0, 0.01)) * width,
+        brow,
+        np.clip(half, 0.24 * width, 0.36 * width),
+        np.clip(top, 0.02 * height, brow - 0.1 * height),
+    )
+    color, alpha = draw_hat((height, width), head, material, rng)
+    shadow = cv2.GaussianBlur(np.roll(alpha, round(rng.uniform(0, 0.03) * height), axis=0), (0, 0), width / 60)
+    image = (image * (1 - rng.uniform(0, 0.6) * shadow)[..., None]).astype(np.uint8)
+    headwear = label_alpha(np.zeros((height, width), np.uint8), HEADWEAR)
+    return blend(image, labels, color, headwear, cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.4, 1.5)))
 
 
 def retexture(image, labels, bit: int, texture: np.ndarray, rng: np.random.Generator):

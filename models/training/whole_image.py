@@ -50,7 +50,8 @@ LEAST_HAIR = 200  # pixels of a photo that a person is cut out of
 UNFOLDED_ON = 24  # samples that batch normalisations are measured on
 
 # How often things are done to a sample.
-PUT_ON_HAT, NEW_CLOTHES, NEW_HAT_CLOTH, NEW_BACKGROUND, CROWD, COLLAGE = 0.12, 0.14, 0.35, 0.14, 0.06, 0.08
+PUT_ON_HAT, NEW_CLOTHES, NEW_HAT_CLOTH, NEW_BACKGROUND, CROWD, COLLAGE = 0.35, 0.14, 0.35, 0.14, 0.06, 0.08
+DRAWN_HATS = 0.5  # of those that are put on
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,10 @@ class Drawing:
         name, which = self.choose(rng)
         image, labels = self.photos[name][which]
         if name in ALIGNED and self.hats and rng.random() < PUT_ON_HAT:
-            image, labels = hard.put_on_hat(image, labels, *self.hats[rng.integers(len(self.hats))], rng)
+            if rng.random() < DRAWN_HATS:
+                image, labels = hard.draw_on_hat(image, labels, lambda: self.texture(rng), rng)
+            else:
+                image, labels = hard.put_on_hat(image, labels, *self.hats[rng.integers(len(self.hats))], rng)
         for bit, chance in ((CLOTHES, NEW_CLOTHES), (HEADWEAR, NEW_HAT_CLOTH)):
             if rng.random() < chance and (labels[..., 1] == bit).any():
                 image, labels = hard.retexture(image, labels, bit, self.texture(rng), rng)
@@ -377,22 +381,22 @@ def run(recipe: Recipe, data: Path, out: Path, start: Path | None = None, imagen
     )
 
 
-class HairProbability(nn.Module):
-    """What ships: RGB (N, 3, H, W) in -1…1 -> probability of hair (N, 1, H, W)."""
+class ClassProbabilities(nn.Module):
+    """What ships: RGB (N, 3, H, W) in -1…1 -> probabilities of CLASSES (N, 5, H, W)."""
 
     def __init__(self, network: HairNet):
         super().__init__()
         self.network = network
 
     def forward(self, rgb):
-        return torch.softmax(self.network(rgb), dim=1)[:, :1]
+        return torch.softmax(self.network(rgb), dim=1)
 
 
 def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, sets: tuple[str, ...] | None = None) -> None:
     """Write `out/NAME.onnx` and `out/NAME.json`; the figures in the card are those of the photos kept for reports."""
     network = read_average(HairNet(recipe.encoder, recipe.decoder, classes=len(CLASSES)), checkpoint)
     path = out / f"{recipe.name}.onnx"
-    write_onnx(HairProbability(fold_and_round(network)), path)
+    write_onnx(ClassProbabilities(fold_and_round(network)), path)
     phases = ", then ".join(f"{p.steps} steps of {p.batch} samples at {p.size} px" for p in recipe.plan.phases)
     card = {
         "name": recipe.name,
@@ -412,7 +416,7 @@ def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, sets: tuple[
             "mean": 0.5,
             "scale": 2.0,
         },
-        "output": "hair probability, NCHW, float32, 0 to 1, the size of the input",
+        "output": f"probabilities of {', '.join(CLASSES)}, NCHW, float32, 0 to 1, the size of the input",
         "training": f"python -m models.training {recipe.name}: {phases}",
         "training_data": sorted(recipe.sets.keys() - set(DERIVED)),
         "terms": recipe.terms,
