@@ -1,4 +1,4 @@
-"""Seconds for one call of the filter in real GIMPs, cold and warm: python benchmarks/gimp.py PHOTO
+"""Seconds for one call of the filter in real GIMPs, cold and warm: python benchmarks/gimp.py PHOTO [PHOTO …]
 
 Uses the GIMPs of tests/gimp (see there) and installs the product in them as a user would.
 """
@@ -30,19 +30,22 @@ RESULT["warm"] = sorted(seconds(shade) for shade in ("blue", "black", "red", "si
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photo", type=Path)
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     args = parser.parse_args()
     shared = (Path(harness.__file__).parent / "scripts.py").read_text()
     with tempfile.TemporaryDirectory() as scratch:
         for series in harness.wanted_series():
             gimp = harness.open_gimp(series, Path(scratch))
             harness.install_product(gimp)
-            shutil.copy(args.photo, gimp.on_host(gimp.home / "photo"))
-            found = harness.run_script(gimp, shared + SCRIPT)
-            harness.end_all_processes(gimp)
-            print(
-                f"GIMP {series}, {found['size'][0]}x{found['size'][1]}: cold {found['cold']:.2f} s, warm {found['warm']:.2f} s (median of 5)"
-            )
+            for photo in args.photos:
+                shutil.copy(photo, gimp.on_host(gimp.home / "photo"))
+                found = harness.run_script(gimp, shared + SCRIPT)
+                harness.end_all_processes(gimp)
+                size, cold, warm = "x".join(map(str, found["size"])), found["cold"], found["warm"]
+                print(
+                    f"GIMP {series}, {photo.name}, {size}: cold {cold:.2f} s, warm {warm:.2f} s (median of 5)",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
