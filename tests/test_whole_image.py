@@ -10,7 +10,6 @@ from hairmask_core.segmentation.whole_image import (
     QUALITIES,
     add_overview,
     average_crops,
-    certainty,
     segment_at_scales,
     segment_crop,
     segment_in_parts,
@@ -136,21 +135,15 @@ def test_a_crop_turned_is_the_crop_of_the_turned_photo(turns):
 
 
 class KnowsUpright:
-    """A network that takes what is bright for hair, and is sure of it and of the rest in the upper half only.
+    """A network that takes what is bright for hair, and is sure of it in the upper half only."""
 
-    hat: it takes the bright for a hat there, rather, and is surer elsewhere that it is hair.
-    """
-
-    def __init__(self, card, unsure, hat=False):
-        self.card, self.unsure, self.hat = card, unsure, hat
+    def __init__(self, card, below):
+        self.card, self.below = card, below
 
     def run(self, x):
         bright = (x[:, :1] > x.mean()).astype(np.float32)
-        upper = np.arange(x.shape[2])[:, None] < x.shape[2] // 2
-        sure = np.where(upper, 0.97, self.unsure) * bright
-        hair = np.where(upper, 0.4, self.unsure) * bright if self.hat else sure
-        dark = (1 - bright) * (0.97 if (bright * upper).sum() > bright.sum() / 2 else self.unsure)
-        return np.concatenate([hair, sure - hair, bright - sure, dark, 1 - bright - dark], axis=1).astype(np.float32)
+        half = x.shape[2] // 2
+        return np.concatenate([0.97 * bright[:, :, :half], self.below * bright[:, :, half:]], axis=2)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
@@ -175,19 +168,3 @@ def test_no_photo_is_turned_that_is_as_sure_upright(model, astronaut):
     assert surest_turn(Photo(astronaut), model.network) == 0
     assert surest_turn(photo, KnowsUpright(model.network.card, 0.95)) == 0
     assert surest_turn(Photo(np.zeros((64, 64, 3), np.uint8)), model.network) == 0
-
-
-def test_a_hat_that_would_pass_for_hair_upside_down_leaves_the_photo_upright(model):
-    photo = np.zeros((320, 240, 3), np.uint8)
-    photo[30:90, 80:160] = 255
-    network = KnowsUpright(model.network.card, 0.6, hat=True)
-    assert surest_turn(Photo(photo), network) == 0
-    assert surest_turn(Photo(np.ascontiguousarray(np.rot90(photo, 2))), network) == 2
-
-
-def test_certainty_is_one_where_all_is_clear_and_zero_where_nothing_is():
-    clear, unclear = np.zeros((5, 4, 6), np.float32), np.full((5, 4, 6), 0.2, np.float32)
-    clear[1] = 1
-    assert certainty(clear) == pytest.approx(1) and certainty(unclear) == pytest.approx(0, abs=1e-6)
-    assert certainty(np.full((1, 4, 6), 0.5, np.float32)) == pytest.approx(0, abs=1e-6)
-    assert certainty(np.full((1, 4, 6), 0.11, np.float32)) == pytest.approx(0.5, abs=1e-3)  # H(0.11) is half a bit

@@ -381,22 +381,22 @@ def run(recipe: Recipe, data: Path, out: Path, start: Path | None = None, imagen
     )
 
 
-class ClassProbabilities(nn.Module):
-    """What ships: RGB (N, 3, H, W) in -1…1 -> probabilities of CLASSES (N, 5, H, W)."""
+class HairProbability(nn.Module):
+    """What ships: RGB (N, 3, H, W) in -1…1 -> probability of hair (N, 1, H, W)."""
 
     def __init__(self, network: HairNet):
         super().__init__()
         self.network = network
 
     def forward(self, rgb):
-        return torch.softmax(self.network(rgb), dim=1)
+        return torch.softmax(self.network(rgb), dim=1)[:, :1]
 
 
 def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, sets: tuple[str, ...] | None = None) -> None:
     """Write `out/NAME.onnx` and `out/NAME.json`; the figures in the card are those of the photos kept for reports."""
     network = read_average(HairNet(recipe.encoder, recipe.decoder, classes=len(CLASSES)), checkpoint)
     path = out / f"{recipe.name}.onnx"
-    write_onnx(ClassProbabilities(fold_and_round(network)), path)
+    write_onnx(HairProbability(fold_and_round(network)), path)
     phases = ", then ".join(f"{p.steps} steps of {p.batch} samples at {p.size} px" for p in recipe.plan.phases)
     card = {
         "name": recipe.name,
@@ -416,7 +416,7 @@ def export(recipe: Recipe, checkpoint: Path, data: Path, out: Path, sets: tuple[
             "mean": 0.5,
             "scale": 2.0,
         },
-        "output": f"probabilities of {', '.join(CLASSES)}, NCHW, float32, 0 to 1, the size of the input",
+        "output": "hair probability, NCHW, float32, 0 to 1, the size of the input",
         "training": f"python -m models.training {recipe.name}: {phases}",
         "training_data": sorted(recipe.sets.keys() - set(DERIVED)),
         "terms": recipe.terms,
