@@ -1,6 +1,6 @@
 """What stylists see first in a matte, on rendered hair that shows it: three kinds of pictures, a figure for each fault.
 
-python -m benchmarks.matte_faults [--count 4] [--sheet FOLDER]
+python benchmarks/matte_faults.py [--count 4] [--sheet FOLDER]
 
 - curls before a busy background, whose map runs straight over them: "cut off", the share of the hair beyond the map that the
   matte lacks;
@@ -15,17 +15,20 @@ speckles made worse.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
+from matte import closed_form, coarse_map, matting_network, upscaled
 
-from benchmarks.matte import closed_form, coarse_map, matting_network, upscaled
 from hairmask_core.matting.upsampling import enlarge_map, refine_outline
-from synthetic.strands import Scene, render_layers
-from synthetic.surfaces import draw_cloth
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # synthetic/
+from synthetic.strands import Scene, render_layers  # noqa: E402
+from synthetic.surfaces import draw_cloth  # noqa: E402
 
 KINDS = ("curls before a busy background", "thin ends over patterned cloth", "noise in dark hair")
 FIGURES = ("cut off", "patches", "speckles")
@@ -90,7 +93,7 @@ def faults(matte: np.ndarray, alpha: np.ndarray, coarse: np.ndarray) -> list[flo
 def worse(rgb: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     """All three faults made by hand."""
     matte = np.minimum(matting_network(rgb, coarse), cv2.blur(upscaled(rgb, coarse), (9, 9)) * 1.2)
-    matte = np.maximum(matte, 0.3 * cv2.dilate(cv2.blur(matte, (31, 31)), np.ones((21, 21), np.uint8)))
+    matte = np.maximum(matte, 0.9 * cv2.dilate(cv2.blur(matte, (31, 31)), np.ones((21, 21), np.uint8)))
     return matte * (np.random.default_rng(0).random(matte.shape) > 0.05)
 
 
@@ -119,7 +122,10 @@ def main() -> None:
             if args.sheet:
                 args.sheet.mkdir(parents=True, exist_ok=True)
                 shown = [picture[..., ::-1]]
-                shown += [np.round(255 * m)[..., None].repeat(3, 2) for m in (alpha, *list(mattes.values())[1:])]
+                shown += [
+                    np.round(255 * np.clip(m, 0, 1)).astype(np.uint8)[..., None].repeat(3, 2)
+                    for m in (alpha, *list(mattes.values())[1:])
+                ]
                 cv2.imwrite(str(args.sheet / f"{kind}-{number}.png"), np.hstack(shown))
         for name, figures in found.items():
             print(f"| {title} | {name} | " + " | ".join(f"{100 * f:.1f} %" for f in np.mean(figures, axis=0)) + " |")

@@ -81,8 +81,8 @@ def draw_hat(
 def dome(x: float, low: float, wide: float, tall: float, square: float) -> np.ndarray:
     """The upper half of a superellipse (Lamé): exponent 2 is round, more is boxy."""
     turn = np.linspace(0, np.pi, 60)
-    bend = lambda value: np.sign(value) * np.abs(value) ** (2 / square)  # noqa: E731
-    upper = np.stack([x + wide * bend(np.cos(turn)), low - tall * bend(np.sin(turn))], axis=1)
+    across, up = (np.sign(part) * np.abs(part) ** (2 / square) for part in (np.cos(turn), np.sin(turn)))
+    upper = np.stack([x + wide * across, low - tall * up], axis=1)
     lower = np.stack([x - wide * np.cos(turn), low + 0.08 * wide * np.sin(turn)], axis=1)
     return np.concatenate([upper, lower])
 
