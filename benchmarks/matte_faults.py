@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import skimage.data
-from matte import closed_form, coarse_map, matting_network, upscaled
+from matte import coarse_map, matting_network, upscaled
 
 from hairmask_core.matting.upsampling import enlarge_map, refine_outline
 
@@ -102,7 +102,6 @@ METHODS: dict[str, Callable] = {
     "upscaled": upscaled,
     "guided filter, fast": refine_outline,
     "matting network": matting_network,
-    "closed form": closed_form,
 }
 
 
