@@ -28,8 +28,11 @@ from .system import IN_PACKAGE, SOURCE, InstallError, explain_refusal, installer
 PINS = Path(__file__).with_name("pins.txt")
 # The disk space that an environment takes with its downloads, which are removed once it is complete.
 NEEDED_MB = {"cpu": 1000, "cuda": 7000}
+# Imports ONNX Runtime as the product does: on its own it would report to its maker, and leave a number of the user in the
+# home folder.
+CHECK_RUNTIME = "import hairmask_core.inference.session, onnxruntime"
 # These modules import everything that the product needs.
-CHECK_IMPORTS = "import onnxruntime, hairmask_core.cli.main, hairmask_core.color.kernels"
+CHECK_IMPORTS = f"{CHECK_RUNTIME}, hairmask_core.cli.main, hairmask_core.color.kernels"
 # Compiles the color formulas now, so that the user need not wait for it at the first start.
 COMPILE = "from hairmask_core.pipeline import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"
 # pip in an environment: isolated from the user's own packages, and it never asks.
@@ -129,7 +132,7 @@ def complete_given(python):
     extra = choose_runtime()
     if extra == "cuda" and _has(python, "onnxruntime") and not _has(python, "onnxruntime-gpu"):
         run_quietly([python, "-I", "-m", "pip", "uninstall", "--yes", "onnxruntime"])  # the builds exclude each other
-    if run_quietly([python, "-I", "-c", "import onnxruntime"]).returncode != 0:
+    if run_quietly([python, "-I", "-c", CHECK_RUNTIME]).returncode != 0:
         try:
             _add_runtime(python, extra)
         except InstallError as error:

@@ -18,6 +18,7 @@ import icc
 import numpy as np
 import PIL.ImageCms
 import pytest
+from folders import changed, tree
 from PIL import Image
 from pins import read_pins
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -1468,17 +1469,13 @@ def installer(gimp, *arguments):
     return int(status), said
 
 
-def files_at_home(gimp):
-    home = gimp.on_host(gimp.home)
-    return {p.relative_to(home): p.read_bytes() if p.is_file() else None for p in home.rglob("*") if not p.is_symlink()}
-
-
 def test_doctor_asks_gimp_and_changes_nothing(gimp):
-    before = files_at_home(gimp)
+    home = gimp.on_host(gimp.home)
+    before = tree(home)
     status, said = installer(gimp, "--doctor")
     assert (status, "All is well." in said) == (0, True), said
     assert f"Menu of GIMP {gimp.series}" in said and "GIMP says that it has the procedure" in said
-    assert files_at_home(gimp) == before
+    assert changed(before, tree(home)) == []
 
 
 def test_a_plug_in_that_gimp_does_not_take_is_seen(gimp):
@@ -1543,6 +1540,8 @@ def test_uninstalling_leaves_nothing_of_ours(gimp):
     status, said = installer(gimp, "--uninstall")
     assert status == 0 and "is removed" in said, said
     left = [
-        p for p in files_at_home(gimp) if p.parts[0] != "hair recolor" and "hair" in str(p).replace("hair recolor", "")
+        p
+        for p in tree(gimp.on_host(gimp.home))
+        if p.parts[0] != "hair recolor" and "hair" in str(p).replace("hair recolor", "")
     ]
     assert not left
