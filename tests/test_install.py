@@ -796,7 +796,7 @@ def test_a_package_gets_the_gpu_build_where_a_driver_answers(present, gpu_works,
             present.discard(last)
         elif "metadata" in last:
             failed = re.search("'(.*)'", last)[1] not in present
-        elif last == "import onnxruntime":
+        elif last == environment.CHECK_RUNTIME:
             failed = not present
         return subprocess.CompletedProcess(command, int(failed), "")
 

@@ -34,7 +34,7 @@ def coarser(texture_model):
     return texture_model.coarser
 
 
-@pytest.mark.parametrize("step", [DEFAULT_STEP, pytest.param(5, marks=pytest.mark.slow), 35])
+@pytest.mark.parametrize("step", [DEFAULT_STEP, pytest.param(12, marks=pytest.mark.slow), 35])
 def test_the_fine_map_is_the_dense_map_of_the_whole_photo_at_the_working_scale(photo, classifier, step):
     crop = classify_windows(photo, classifier, None, (1, 0, 0), step)
     long_side = classifier.card.long_side

@@ -93,7 +93,7 @@ def test_photo_without_hair(model):
 
 @pytest.mark.slow
 def test_it_can_be_stopped_at_every_report(astronaut, model):
-    large = Photo(np.tile(astronaut, (3, 3, 1)))
+    large = Photo(np.tile(astronaut, (2, 2, 1)))
     count = 0
 
     def run(stop_at):

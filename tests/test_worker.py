@@ -43,6 +43,16 @@ def directory(tmp_path, monkeypatch):
     worker_client.stop(directory)
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A directory whose worker many tests ask one after the other; a worker takes two seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("w")))
+        directory = worker_client.private_directory()
+    yield directory
+    worker_client.stop(directory)
+
+
 def make_request(directory, rgba, **changes):
     """A request for these pixels, which are written, as it is sent; its options and fields changed, rightly or wrongly."""
     kind = {np.dtype(np.uint8): "u8", np.dtype(np.uint16): "u16", np.dtype(np.float32): "float"}[rgba.dtype]
@@ -103,8 +113,8 @@ def exchange_files(directory):
     return list(directory.glob("exchange-*"))
 
 
-def test_answer_equals_the_pipeline(directory, astronaut, model):
-    result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), shade="blue"))
+def test_answer_equals_the_pipeline(served, astronaut, model):
+    result, layer, mask = ask(served, make_request(served, with_alpha(astronaut), shade="blue"))
     photo = Photo(astronaut)
     hair = find_hair(photo, model)
     expected = recolor_layer(photo, hair, find_shade("blue").rgb)
@@ -115,12 +125,12 @@ def test_answer_equals_the_pipeline(directory, astronaut, model):
     assert result["device"] == "cpu" and result["shade"] == "blue" and result["notices"] == []
 
 
-def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astronaut, model, tmp_path):
+def test_colors_towards_the_tips_and_the_hair_of_another_photo(served, astronaut, model, tmp_path):
     photo, other = Photo(astronaut), tmp_path / "other photo.png"
     hair = find_hair(photo, model)
     Image.fromarray(blend(astronaut, recolor_layer(photo, hair, find_shade("blue").rgb), hair.matte)).save(other)
-    request = make_request(directory, with_alpha(astronaut), shade={"photo": str(other)}, tips=[1, 0.5, 0])
-    result, layer, _ = ask(directory, request)
+    request = make_request(served, with_alpha(astronaut), shade={"photo": str(other)}, tips=[1, 0.5, 0])
+    result, layer, _ = ask(served, request)
     assert result["shade"] == "hair of other photo.png to #ff8000"
     shade = shade_of_hair(find_hair(read_photo(other), model), other)
     expected = recolor_layer(photo, hair, Coloring(shade.rgb, tips=(1, 0.5, 0)))
@@ -128,27 +138,25 @@ def test_colors_towards_the_tips_and_the_hair_of_another_photo(directory, astron
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_deep_layers_keep_alpha_and_precision(directory, astronaut, dtype):
+def test_deep_layers_keep_alpha_and_precision(served, astronaut, dtype):
     full = 65535 if dtype is np.uint16 else 1
     rgba = with_alpha(astronaut).astype(dtype) / 255 * full
     rgba = rgba.astype(dtype)
     rgba[:100, :50, 3] = full // 3 if dtype is np.uint16 else 0.3
-    result, layer, mask = ask(directory, make_request(directory, rgba, mask_format="float"))
+    result, layer, mask = ask(served, make_request(served, rgba, mask_format="float"))
     layer, mask = np.frombuffer(layer, dtype).reshape(512, 512, 4), np.frombuffer(mask, np.float32).reshape(512, 512)
     np.testing.assert_array_equal(layer[..., 3], rgba[..., 3])
     assert 0 <= mask.min() and mask.max() <= 1 and mask[60, 230] > 0.9
-    same = ask(directory, make_request(directory, rgba, strength=0.0))[1]
+    same = ask(served, make_request(served, rgba, strength=0.0))[1]
     np.testing.assert_array_equal(np.frombuffer(same, dtype).reshape(512, 512, 4), rgba)
 
 
-def test_limits_multiply_the_mask(directory, astronaut):
-    _, _, whole = ask(directory, make_request(directory, with_alpha(astronaut), mask_format="float"))
+def test_limits_multiply_the_mask(served, astronaut):
+    _, _, whole = ask(served, make_request(served, with_alpha(astronaut), mask_format="float"))
     limit = np.linspace(0, 1, 512, dtype=np.float32)[None].repeat(512, 0)
-    path = directory / new_file_name()
+    path = served / new_file_name()
     path.write_bytes(np.ascontiguousarray(limit).tobytes())
-    _, _, limited = ask(
-        directory, make_request(directory, with_alpha(astronaut), mask_format="float", limits=[path.name])
-    )
+    _, _, limited = ask(served, make_request(served, with_alpha(astronaut), mask_format="float", limits=[path.name]))
     np.testing.assert_allclose(
         np.frombuffer(limited, np.float32), np.frombuffer(whole, np.float32) * limit.ravel(), atol=1e-6
     )
@@ -166,22 +174,22 @@ def test_one_worker_stays_and_its_files_are_private_and_removed(directory, astro
 
 
 @pytest.mark.slow
-def test_progress_rises_to_the_end(directory, astronaut):
+def test_progress_rises_to_the_end(served, astronaut):
     large = with_alpha(np.tile(astronaut, (6, 6, 1)))
     seen = []
-    ask(directory, make_request(directory, large, force=True), lambda fraction, text: seen.append((fraction, text)))
+    ask(served, make_request(served, large, force=True), lambda fraction, text: seen.append((fraction, text)))
     fractions = [fraction for fraction, _ in seen]
     assert len(seen) > 5 and fractions == sorted(fractions) and 0 <= fractions[0] and fractions[-1] <= 1
     assert {"Refining the outline", "Recoloring"} <= {text for _, text in seen}
 
 
-def test_a_second_shade_uses_the_mask_found_before(directory, astronaut):
+def test_a_second_shade_uses_the_mask_found_before(served, astronaut):
     large = with_alpha(np.tile(astronaut, (4, 4, 1)))
     texts = [[], []]
     for shade, seen in zip(("copper", "blue"), texts):
         ask(
-            directory,
-            make_request(directory, large, shade=shade, force=True),
+            served,
+            make_request(served, large, shade=shade, force=True),
             lambda _, text, seen=seen: seen.append(text),
         )
     assert "Refining the outline" in texts[0] and "Refining the outline" not in texts[1]
@@ -286,15 +294,15 @@ def test_loopback_with_a_secret_where_there_are_no_unix_sockets(directory, astro
 
 
 @pytest.mark.slow
-def test_many_clients_get_their_own_answers(directory, astronaut):
-    ask(directory, make_request(directory, with_alpha(astronaut)))
+def test_many_clients_get_their_own_answers(served, astronaut):
+    ask(served, make_request(served, with_alpha(astronaut)))
     expected, found = {}, {}
     shades = ["red", "blue", "green", "black", "platinum", "copper"]
     for shade in shades:
-        expected[shade] = ask(directory, make_request(directory, with_alpha(astronaut), shade=shade))[1]
+        expected[shade] = ask(served, make_request(served, with_alpha(astronaut), shade=shade))[1]
 
     def client(shade):
-        found[shade] = ask(directory, make_request(directory, with_alpha(astronaut), shade=shade))[1]
+        found[shade] = ask(served, make_request(served, with_alpha(astronaut), shade=shade))[1]
 
     threads = [threading.Thread(target=client, args=(shade,)) for shade in shades]
     for thread in threads:
@@ -358,32 +366,32 @@ def test_idle_worker_ends_and_leaves_nothing(tmp_path):
         ({"type": "dance"}, "does not know the request 'dance'"),
     ],
 )
-def test_bad_requests_get_a_sentence(directory, astronaut, changes, says):
+def test_bad_requests_get_a_sentence(served, astronaut, changes, says):
     with pytest.raises(worker_client.WorkerError) as error:
-        ask(directory, make_request(directory, with_alpha(astronaut), **changes))
+        ask(served, make_request(served, with_alpha(astronaut), **changes))
     assert says in str(error.value)
 
 
-def test_no_hair_is_said_unless_forced(directory):
+def test_no_hair_is_said_unless_forced(served):
     empty = np.full((200, 300, 4), 128, np.uint8)
     empty[..., 3] = 255
     with pytest.raises(worker_client.WorkerError, match="No hair was found") as error:
-        ask(directory, make_request(directory, empty))
+        ask(served, make_request(served, empty))
     assert error.value.kind == "no-hair"
-    _, layer, mask = ask(directory, make_request(directory, empty, force=True))
+    _, layer, mask = ask(served, make_request(served, empty, force=True))
     assert len(layer) == empty.nbytes and max(mask) < 128
 
 
-def test_empty_layer_is_said_even_if_forced(directory):
+def test_empty_layer_is_said_even_if_forced(served):
     with pytest.raises(worker_client.WorkerError, match="empty .fully transparent"):
-        ask(directory, make_request(directory, np.zeros((64, 64, 4), np.uint8), force=True))
+        ask(served, make_request(served, np.zeros((64, 64, 4), np.uint8), force=True))
 
 
 @pytest.mark.slow
-def test_layers_with_numbers_that_are_none(directory):
+def test_layers_with_numbers_that_are_none(served):
     rgba = np.full((64, 64, 4), 0.5, np.float32)
     rgba[10:20, 10:20, :3], rgba[30, 30, 0], rgba[31, 31, 1] = np.nan, np.inf, -np.inf
-    _, layer, _ = ask(directory, make_request(directory, rgba, force=True))
+    _, layer, _ = ask(served, make_request(served, rgba, force=True))
     assert np.isfinite(np.frombuffer(layer, np.float32)).all()
 
 
@@ -391,19 +399,19 @@ def test_layers_with_numbers_that_are_none(directory):
 @pytest.mark.parametrize(
     "greeting", [b"", b"GET / HTTP/1.0\r\n\r\n", struct.pack(">I", 9) + b"not json!", struct.pack(">I", 2) + b"[]"]
 )
-def test_strangers_do_not_disturb(directory, astronaut, greeting):
-    ask(directory, make_request(directory, with_alpha(astronaut)))
+def test_strangers_do_not_disturb(served, astronaut, greeting):
+    ask(served, make_request(served, with_alpha(astronaut)))
     stranger = socket.socket(socket.AF_UNIX)
-    stranger.connect(str(directory / "worker.sock"))
+    stranger.connect(str(served / "worker.sock"))
     stranger.sendall(greeting)
-    ask(directory, make_request(directory, with_alpha(astronaut)))
+    ask(served, make_request(served, with_alpha(astronaut)))
     stranger.close()
 
 
-def test_wrong_secret_is_refused(directory, astronaut):
-    ask(directory, make_request(directory, with_alpha(astronaut)))
+def test_wrong_secret_is_refused(served, astronaut):
+    ask(served, make_request(served, with_alpha(astronaut)))
     stranger = socket.socket(socket.AF_UNIX)
-    stranger.connect(str(directory / "worker.sock"))
+    stranger.connect(str(served / "worker.sock"))
     worker_client.send(stranger, {"type": "hello", "protocol": 1, "secret": "guess"})
     assert worker_client.receive(stranger)["type"] == "error"
     stranger.close()
@@ -465,29 +473,29 @@ def beside(rgb, other):
     return np.ascontiguousarray(np.hstack([rgb, other]))
 
 
-def test_the_networks_own_map_where_it_is_not_to_be_refined(directory, astronaut, model):
+def test_the_networks_own_map_where_it_is_not_to_be_refined(served, astronaut, model):
     for refined in (False, True):  # one after the other: the second must not get the first one's
-        _, _, mask = ask(directory, make_request(directory, with_alpha(astronaut), refine=refined))
+        _, _, mask = ask(served, make_request(served, with_alpha(astronaut), refine=refined))
         expected = find_hair(Photo(astronaut), model, refined).matte
         np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
 
 
-def test_only_the_mask(directory, astronaut, model):
-    result, layer, mask = ask(directory, make_request(directory, with_alpha(astronaut), output="mask", shade=None))
+def test_only_the_mask(served, astronaut, model):
+    result, layer, mask = ask(served, make_request(served, with_alpha(astronaut), output="mask", shade=None))
     expected = find_hair(Photo(astronaut), model).matte
     np.testing.assert_array_equal(np.frombuffer(mask, np.uint8).reshape(512, 512), np.rint(expected * 255))
     assert layer is None and result["shade"] is None and result["people"] == 1
 
 
 @pytest.mark.parametrize("output", ["picture", "lch picture"])
-def test_pictures_show_what_gimp_would(directory, astronaut, model, output):
+def test_pictures_show_what_gimp_would(served, astronaut, model, output):
     limit = np.zeros((512, 512), np.float32)
     limit[:, 230:] = 0.7
-    path = directory / new_file_name()
+    path = served / new_file_name()
     path.write_bytes(limit.tobytes())
     rgba = with_alpha(astronaut)
     rgba[:, :250, 3] = 99
-    _, picture, _ = ask(directory, make_request(directory, rgba, output=output, shade="blue", limits=[path.name]))
+    _, picture, _ = ask(served, make_request(served, rgba, output=output, shade="blue", limits=[path.name]))
     picture = np.frombuffer(picture, np.uint8).reshape(512, 512, 4)
     photo = Photo(astronaut, np.ascontiguousarray(rgba[..., 3]))
     hair = find_hair(photo, model)
@@ -497,17 +505,17 @@ def test_pictures_show_what_gimp_would(directory, astronaut, model, output):
     np.testing.assert_array_equal(picture[..., 3], rgba[..., 3])
 
 
-def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory, astronaut, model):
+def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(served, astronaut, model):
     two = beside(astronaut, astronaut[:, ::-1] // 2)
-    request = make_request(directory, with_alpha(two), people="each", shade="blue")
+    request = make_request(served, with_alpha(two), people="each", shade="blue")
 
     def collect(result):
         assert result["people"] == 2
         names = [request[key][:2] for key in ("mask_out", "layer_out")]
-        masks, layers = ([np.fromfile(directory / name, np.uint8) for name in part] for part in names)
+        masks, layers = ([np.fromfile(served / name, np.uint8) for name in part] for part in names)
         return [mask.reshape(512, 1024) for mask in masks], [layer.reshape(512, 1024, 4) for layer in layers]
 
-    masks, layers = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect)
+    masks, layers = worker_client.ask(SETTINGS, served, request, lambda fraction, text: None, collect)
     whole = find_hair(Photo(two), model)
     np.testing.assert_array_equal(masks[0] + masks[1], np.rint(whole.matte * 255))
     assert (masks[0][:, 512:] < 128).all() and (masks[1][:, :512] < 128).all()
@@ -515,26 +523,26 @@ def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory
     for number, layer in enumerate(layers, 1):
         expected = recolor_layer(Photo(two), people.hair_of(number, whole), find_shade("blue").rgb)
         np.testing.assert_array_equal(layer[..., :3], expected)
-    wait_until(lambda: not exchange_files(directory))
+    wait_until(lambda: not exchange_files(served))
 
 
-def test_who_is_outside_of_the_limits_gets_no_layer(directory, astronaut):
+def test_who_is_outside_of_the_limits_gets_no_layer(served, astronaut):
     two = beside(astronaut, astronaut[:, ::-1])
     limit = np.zeros((512, 1024), np.float32)
     limit[:, 512:] = 1
-    path = directory / new_file_name()
+    path = served / new_file_name()
     path.write_bytes(limit.tobytes())
-    request = make_request(directory, with_alpha(two), people="each", limits=[path.name])
-    result, _, mask = ask(directory, request)
+    request = make_request(served, with_alpha(two), people="each", limits=[path.name])
+    result, _, mask = ask(served, request)
     mask = np.frombuffer(mask, np.uint8).reshape(512, 1024)
     assert result["people"] == 1 and mask[:, :512].max() == 0 and mask[:, 512:].max() > 250
 
 
-def test_announced_files_go_with_their_client(directory, astronaut):
+def test_announced_files_go_with_their_client(served, astronaut):
     """A client writes its files once the worker knows their names; it may be killed before it has written all."""
     rgba = with_alpha(astronaut)
-    request = make_request(directory, rgba)
-    pixels = directory / request["pixels"]
+    request = make_request(served, rgba)
+    pixels = served / request["pixels"]
     pixels.unlink()
 
     def write_slowly():
@@ -545,16 +553,16 @@ def test_announced_files_go_with_their_client(directory, astronaut):
                 time.sleep(0.1)
 
     def collect(result):
-        return read_first(directory, request["layer_out"])
+        return read_first(served, request["layer_out"])
 
-    late = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect, write_slowly)
-    assert late == ask(directory, make_request(directory, rgba))[1]
+    late = worker_client.ask(SETTINGS, served, request, lambda fraction, text: None, collect, write_slowly)
+    assert late == ask(served, make_request(served, rgba))[1]
 
     class Leave(Exception):
         pass
 
-    request = make_request(directory, rgba)
-    pixels = directory / request["pixels"]
+    request = make_request(served, rgba)
+    pixels = served / request["pixels"]
     pixels.unlink()
 
     def leave():
@@ -562,5 +570,5 @@ def test_announced_files_go_with_their_client(directory, astronaut):
         raise Leave
 
     with pytest.raises(Leave):
-        worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect, leave)
-    wait_until(lambda: not exchange_files(directory))
+        worker_client.ask(SETTINGS, served, request, lambda fraction, text: None, collect, leave)
+    wait_until(lambda: not exchange_files(served))
