@@ -505,17 +505,17 @@ def test_pictures_show_what_gimp_would(served, astronaut, model, output):
     np.testing.assert_array_equal(picture[..., 3], rgba[..., 3])
 
 
-def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(served, astronaut, model):
+def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(directory, astronaut, model):
     two = beside(astronaut, astronaut[:, ::-1] // 2)
-    request = make_request(served, with_alpha(two), people="each", shade="blue")
+    request = make_request(directory, with_alpha(two), people="each", shade="blue")
 
     def collect(result):
         assert result["people"] == 2
         names = [request[key][:2] for key in ("mask_out", "layer_out")]
-        masks, layers = ([np.fromfile(served / name, np.uint8) for name in part] for part in names)
+        masks, layers = ([np.fromfile(directory / name, np.uint8) for name in part] for part in names)
         return [mask.reshape(512, 1024) for mask in masks], [layer.reshape(512, 1024, 4) for layer in layers]
 
-    masks, layers = worker_client.ask(SETTINGS, served, request, lambda fraction, text: None, collect)
+    masks, layers = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect)
     whole = find_hair(Photo(two), model)
     np.testing.assert_array_equal(masks[0] + masks[1], np.rint(whole.matte * 255))
     assert (masks[0][:, 512:] < 128).all() and (masks[1][:, :512] < 128).all()
@@ -523,7 +523,7 @@ def test_each_of_two_people_gets_a_mask_and_is_dyed_from_the_own_color(served, a
     for number, layer in enumerate(layers, 1):
         expected = recolor_layer(Photo(two), people.hair_of(number, whole), find_shade("blue").rgb)
         np.testing.assert_array_equal(layer[..., :3], expected)
-    wait_until(lambda: not exchange_files(served))
+    wait_until(lambda: not exchange_files(directory))
 
 
 def test_who_is_outside_of_the_limits_gets_no_layer(served, astronaut):
@@ -538,11 +538,11 @@ def test_who_is_outside_of_the_limits_gets_no_layer(served, astronaut):
     assert result["people"] == 1 and mask[:, :512].max() == 0 and mask[:, 512:].max() > 250
 
 
-def test_announced_files_go_with_their_client(served, astronaut):
+def test_announced_files_go_with_their_client(directory, astronaut):
     """A client writes its files once the worker knows their names; it may be killed before it has written all."""
     rgba = with_alpha(astronaut)
-    request = make_request(served, rgba)
-    pixels = served / request["pixels"]
+    request = make_request(directory, rgba)
+    pixels = directory / request["pixels"]
     pixels.unlink()
 
     def write_slowly():
@@ -553,16 +553,16 @@ def test_announced_files_go_with_their_client(served, astronaut):
                 time.sleep(0.1)
 
     def collect(result):
-        return read_first(served, request["layer_out"])
+        return read_first(directory, request["layer_out"])
 
-    late = worker_client.ask(SETTINGS, served, request, lambda fraction, text: None, collect, write_slowly)
-    assert late == ask(served, make_request(served, rgba))[1]
+    late = worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect, write_slowly)
+    assert late == ask(directory, make_request(directory, rgba))[1]
 
     class Leave(Exception):
         pass
 
-    request = make_request(served, rgba)
-    pixels = served / request["pixels"]
+    request = make_request(directory, rgba)
+    pixels = directory / request["pixels"]
     pixels.unlink()
 
     def leave():
@@ -570,5 +570,5 @@ def test_announced_files_go_with_their_client(served, astronaut):
         raise Leave
 
     with pytest.raises(Leave):
-        worker_client.ask(SETTINGS, served, request, lambda fraction, text: None, collect, leave)
-    wait_until(lambda: not exchange_files(served))
+        worker_client.ask(SETTINGS, directory, request, lambda fraction, text: None, collect, leave)
+    wait_until(lambda: not exchange_files(directory))
