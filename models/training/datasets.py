@@ -33,8 +33,8 @@ CCP = {"null": REST, "hat": HEADWEAR, "skin": SKIN, "accessories": ANY, "scarf":
 FACE_SYNTHETICS = {0: REST, 15: CLOTHES, 16: ANY, 17: HEADWEAR, 255: LEFT_OUT}
 
 # Outlines that are not to be trusted: pixels within this share of the photo's long side of them are left out.
-# LFW's are blocks of superpixels, CCP's stairs. (Figaro-1k's and CelebA's are drawn by hand.)
-OUTLINE_BAND = {"lfw": 0.012, "lfw_more": 0.012, "ccp": 0.0025}
+# LFW's are blocks of superpixels, CCP's stairs, CelebA's are drawn wide of the hair. (Figaro-1k's follow it.)
+OUTLINE_BAND = {"lfw": 0.012, "lfw_more": 0.012, "ccp": 0.0025, "celebamask": 0.004, "celebahq": 0.004}
 
 PARTS = ("report", "choice", "training")
 
