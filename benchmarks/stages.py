@@ -17,10 +17,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import onnxruntime as ort
 from held_out import held_out_pairs
 
 from hairmask_core.evaluation.evaluate import evaluate
+from hairmask_core.inference.session import ort
 from hairmask_core.options import LARGEST_STEP, Engine
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
