@@ -16,7 +16,7 @@ from hairmask_core.segmentation.segmenter import open_segmenter
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 FLOORS = {"figaro1k": 0.92, "ccp": 0.75}  # of the default model's mean IoU
-EVERY = {"whole-image": 8, "patch": 24}  # by task, which of the held-out photos are measured here: one in so many
+EVERY = {"whole-image": 8, "patch": 16}  # by task, which of the held-out photos are measured here: one in so many
 AGAIN = "measure it again: python -m benchmarks.accuracy --data DATA"
 needs_photos = pytest.mark.skipif(not DATA.is_dir(), reason="the photos are not part of the product")
 pytestmark = pytest.mark.slow

@@ -703,7 +703,7 @@ def test_memory_stays_over_hundreds_of_requests(busy, pictures, model):
     some(len(pictures))
     threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     before = resident(pid)
-    some(250)
+    some(400)
     assert worker_pid(busy) == pid
     assert resident(pid) <= 1.05 * before
     assert len(list(Path(f"/proc/{pid}/task").iterdir())) <= threads + 2

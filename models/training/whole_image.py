@@ -115,7 +115,9 @@ RESEARCH = Recipe(
     name="hair-u-lite2",
     label="Most accurate (research data)",
     sets=EVERYTHING,
-    plan=plan((288, 8, 2250), (352, 8, 550)),  # five hours on two slow cores, from the weights that shipped before
+    # Five hours on two slow cores, from the weights that shipped before; the first phase had the shares and hard cases
+    # of the commit before this plan's, and cooled as if it were the last.
+    plan=plan((288, 8, 2250), (352, 8, 550)),
     terms=research_terms(EVERYTHING),
     default=True,
     matting="hair-matting",
