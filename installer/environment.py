@@ -35,8 +35,9 @@ CHECK_RUNTIME = "import hairmask_core.inference.session, onnxruntime"
 CHECK_IMPORTS = f"{CHECK_RUNTIME}, hairmask_core.cli.main, hairmask_core.color.kernels"
 # Compiles the color formulas now, so that the user need not wait for it at the first start.
 COMPILE = "from hairmask_core.pipeline import STORED_TYPES, warm_up; warm_up(STORED_TYPES)"
-# pip in an environment: isolated from the user's own packages, and it never asks.
-PIP = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+# pip in an environment: isolated from the user's own packages, and it never asks. It leaves it to Python to compile what
+# is imported: to compile all that is in the packages takes three times as long as to unpack them.
+PIP = ["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-compile"]
 
 
 def check_python():
