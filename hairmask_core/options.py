@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any, Union
 
-PROTOCOL = 7  # version of what plug-in and server say to each other; see server/protocol.py
+PROTOCOL = 8  # version of what plug-in and server say to each other; see server/protocol.py
 MOST_PEOPLE = 8  # heads of hair that are told apart in one photo
 DEFAULT_STEP = 2  # pixels between the windows of the patch engine …
 LARGEST_STEP = 35  # … and the most: a window's own side, so that none is left out
@@ -322,8 +322,8 @@ class Request(Described):
     """One layer's request: options, and the files in the private directory by which its pixels travel, by name.
 
     width, height: of the layer, pixels. format, mask_format: of the pixels and of the masks that come back. pixels: raw
-    RGBA. limits: raw masks of float32 that limit the matte. layer_out, mask_out: for the results, as many as
-    `result_files` says. Raises OptionsError for a value that cannot be.
+    RGBA, or RGB without alpha. limits: raw masks of float32 that limit the matte. layer_out, RGBA, and mask_out: for the
+    results, as many as `result_files` says. Raises OptionsError for a value that cannot be.
     """
 
     options: Options = option(read_options)
@@ -331,6 +331,7 @@ class Request(Described):
     height: int = option(whole_number("height", 1, LARGEST_SIDE))
     format: PixelFormat = option(choice(PixelFormat, "pixel format"))
     mask_format: PixelFormat = option(choice(PixelFormat, "mask format"))
+    alpha: bool = option(flag("alpha"))
     pixels: str = option(read_file_name)
     limits: tuple[str, ...] = option(read_file_names)
     layer_out: tuple[str, ...] = option(read_file_names)
@@ -349,11 +350,13 @@ class Request(Described):
             )
 
     @classmethod
-    def of_layer(cls, options: Options, size: tuple[int, int], format, mask_format, limits: int = 0) -> Request:
+    def of_layer(
+        cls, options: Options, size: tuple[int, int], format, mask_format, limits: int = 0, alpha: bool = True
+    ) -> Request:
         """A new request with file names of its own. size: width, height. limits: how many masks limit the hair."""
         masks, layers = result_files(options)
         names = [tuple(new_file_name() for _ in range(count)) for count in (limits, layers, masks)]
-        return cls(options, *size, format, mask_format, new_file_name(), *names)
+        return cls(options, *size, format, mask_format, alpha, new_file_name(), *names)
 
     @property
     def files(self) -> list[str]:
@@ -362,10 +365,10 @@ class Request(Described):
 
     @property
     def bytes_on_disk(self) -> int:
-        """Room that the files take: RGBA in and out, a mask for each result, float32 for each limit."""
+        """Room that the files take: pixels in and RGBA out, a mask for each result, float32 for each limit."""
         people = 2 if self.options.people is People.EACH else 1  # at least; how many there are is not known yet
         out = self.mask_format.size + (4 * self.format.size if self.layer_out else 0)
-        each = 4 * self.format.size + PixelFormat.FLOAT.size * len(self.limits) + people * out
+        each = (3 + self.alpha) * self.format.size + PixelFormat.FLOAT.size * len(self.limits) + people * out
         return self.width * self.height * each
 
     @property

@@ -709,6 +709,10 @@ def test_pixels_in_files(data, tmp_path):
     np.testing.assert_array_equal(read_pixels(path, width, height, kind), pixels)
     with pytest.raises(RequestError):
         read_pixels(path, width + 1, height, kind)
+    path.write_bytes(np.ascontiguousarray(pixels[..., :3]).tobytes())
+    opaque = read_pixels(path, width, height, kind, alpha=False)
+    np.testing.assert_array_equal(opaque[..., :3], pixels[..., :3])
+    assert opaque.shape == pixels.shape and (opaque[..., 3] == FULL_SCALE[pixels.dtype]).all()
     matte = data.draw(maps((height, width)))
     write_mask(path, matte, np.float32)
     np.testing.assert_array_equal(limit_matte(np.ones_like(matte), MaskFiles([path], matte.shape)), matte)

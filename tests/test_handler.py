@@ -41,9 +41,8 @@ def failing_card(monkeypatch):
 def ask(handler, rgb, report=lambda done, text: None, **options):
     """The handler's answer to a request for a layer."""
     options = Options(**{"shade": "blue", "force": True, **options})
-    request = Request.of_layer(options, rgb.shape[1::-1], PixelFormat.U8, PixelFormat.U8)
-    alpha = np.full(rgb.shape[:2], 255, np.uint8)
-    (handler.directory / request.pixels).write_bytes(np.dstack([rgb, alpha]).tobytes())
+    request = Request.of_layer(options, rgb.shape[1::-1], PixelFormat.U8, PixelFormat.U8, alpha=False)
+    (handler.directory / request.pixels).write_bytes(rgb.tobytes())
     return handler.recolor(request, report)
 
 

@@ -56,9 +56,9 @@ good_options = st.builds(
 )
 
 
-@given(good_options, st.sampled_from(PixelFormat), st.integers(0, 3))
-def test_what_was_said_is_what_is_heard(chosen, pixel_format, limits):
-    request = Request.of_layer(chosen, (40, 30), pixel_format, "float", limits)
+@given(good_options, st.sampled_from(PixelFormat), st.integers(0, 3), st.booleans())
+def test_what_was_said_is_what_is_heard(chosen, pixel_format, limits, alpha):
+    request = Request.of_layer(chosen, (40, 30), pixel_format, "float", limits, alpha)
     assert Options.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
     assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
     assert {each.name for each in dataclasses.fields(Options)} == set(chosen.to_dict())
@@ -150,6 +150,7 @@ def test_every_option_is_tested():
         ({"height": 524289}, "A height of 524289 is not possible: give a whole number from 1 to 524288."),
         ({"format": "u32"}, "There is no pixel format 'u32': choose one of u8, u16, float."),
         ({"mask_format": None}, "There is no mask format None: choose one of u8, u16, float."),
+        ({"alpha": None}, "The option alpha is None: give true or false."),
         ({"pixels": 5}, "The file name 5 is malformed: update the plug-in."),
         ({"limits": "a"}, "The file names 'a' are malformed: update the plug-in."),
         ({"limits": [None]}, "The file name None is malformed: update the plug-in."),

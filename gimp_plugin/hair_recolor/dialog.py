@@ -14,7 +14,7 @@ import layers  # noqa: E402
 import view  # noqa: E402
 from gi.repository import Gdk, GdkPixbuf, Gegl, Gimp, GimpUi, GLib, GObject, Gtk  # noqa: E402
 from i18n import Problem, _  # noqa: E402
-from options import Output, Request  # noqa: E402
+from options import Output, PixelFormat, Request  # noqa: E402
 
 RECOLOR = ["shade", "color", "photo", "tips", "strength", "output"]
 MORE_COLORS = ["highlights", "highlights-share", "roots", "depth", "shine", "light"]
@@ -189,7 +189,9 @@ class Copy:
     def __init__(self, image, layer, seen, scale):
         self.scale = scale
         self.size = width, height = [max(1, round(side * scale)) for side in (seen.get_width(), seen.get_height())]
-        self.pixels = layers.read_reduced(seen.get_buffer(), (0, 0, width, height), scale, "R'G'B'A u8")
+        self.alpha = seen.has_alpha()
+        pixel_format = layers.rgb(PixelFormat.U8, self.alpha)
+        self.pixels = layers.read_reduced(seen.get_buffer(), (0, 0, width, height), scale, pixel_format)
         self.limits = {  # with and without the selection
             selection: [
                 layers.read_reduced(buffer, (round(left * scale), round(top * scale), width, height), scale, "Y float")
@@ -197,13 +199,13 @@ class Copy:
             ]
             for selection in (True, False)
         }
-        self.before = self.picture(self.pixels)
+        self.before = self.picture(self.pixels, self.alpha)
 
-    def picture(self, rgba):
-        """Pixels of this copy's size, RGBA, as a picture."""
+    def picture(self, pixels, alpha=True):
+        """Pixels of this copy's size, RGBA or without alpha, as a picture."""
         width, height = self.size
-        layout = (GdkPixbuf.Colorspace.RGB, True, 8, width, height, 4 * width)
-        return GdkPixbuf.Pixbuf.new_from_bytes(GLib.Bytes.new(rgba), *layout)
+        layout = (GdkPixbuf.Colorspace.RGB, alpha, 8, width, height, (3 + alpha) * width)
+        return GdkPixbuf.Pixbuf.new_from_bytes(GLib.Bytes.new(pixels), *layout)
 
 
 class Preview:
@@ -477,7 +479,7 @@ class Preview:
     def _ask_worker(self, options, limited, copy):
         """The copy's pixels after, RGBA, or its mask: bytes; and the box of its hair."""
         limits = copy.limits[limited]
-        request = Request.of_layer(options, copy.size, "u8", "u8", len(limits))
+        request = Request.of_layer(options, copy.size, "u8", "u8", len(limits), copy.alpha)
         paths = [self.directory / name for name in request.files]
 
         def write_files():

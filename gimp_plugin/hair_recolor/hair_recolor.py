@@ -301,7 +301,7 @@ def find_hair(image, layer, seen, kind, options, limited, settings, earlier=()):
     size, own_size = (seen.get_width(), seen.get_height()), (layer.get_width(), layer.get_height())
     limits = list(layers.limiting_masks(image, layer, seen, limited))
     layer_format, mask_format = layers.choose_formats(image)
-    request = Request.of_layer(options, size, layer_format, mask_format, len(limits))
+    request = Request.of_layer(options, size, layer_format, mask_format, len(limits), seen.has_alpha())
     paths = [directory / name for name in request.files]
     layers.check_room(request, directory)
     read = layers.READ_SHARE
@@ -312,7 +312,7 @@ def find_hair(image, layer, seen, kind, options, limited, settings, earlier=()):
             for path in paths:  # where another worker had them before
                 path.unlink(missing_ok=True)
             area = (0, 0, *size)
-            pixel_format = layers.rgba(request.format)
+            pixel_format = layers.rgb(request.format, request.alpha)
             layers.read_buffer(seen.get_buffer(), area, pixel_format, directory / request.pixels, (0.0, read))
             for name, (buffer, left, top, is_own) in zip(request.limits, limits):
                 # Where the layer is in part transparent by its own mask, the result is as well, so that is not its

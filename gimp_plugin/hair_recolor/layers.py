@@ -172,9 +172,12 @@ def is_srgb(profile):
     return Babl.get_name(space) == "sRGB"
 
 
-def rgba(pixel_format):
-    """What GIMP calls layers in that format."""
-    return f"R'G'B'A {pixel_format.value}"
+def rgb(pixel_format, alpha):
+    """What GIMP calls layers in that format.
+
+    For a layer without alpha GIMP would have to look for a way to make some up, which takes it half a second.
+    """
+    return f"R'G'B'{'A' if alpha else ''} {pixel_format.value}"
 
 
 def gray(pixel_format):
@@ -411,7 +414,7 @@ def make_layer(image, source, name, kind, request, pixels, mask_file, laying):
         whole = Gegl.Rectangle.new(0, 0, width, height)
         source.get_buffer().copy(whole, Gegl.AbyssPolicy.NONE, layer.get_buffer(), whole)
     else:
-        write_buffer(layer, rgba(request.format), pixels, (done, 0.95))
+        write_buffer(layer, rgb(request.format, True), pixels, (done, 0.95))
     mask = layer.create_mask(Gimp.AddMaskType.BLACK)
     write_buffer(mask, gray(request.mask_format), mask_file, (0.95, 1.0))
     return layer, mask

@@ -81,7 +81,7 @@ class Handler:
         shade, tips, highlights = (find_named(name) for name in (options.shade, options.tips, options.highlights))
         report(0.0, "Reading the layer")
         pixels, dtype = self.directory / request.pixels, PIXEL_TYPES[request.format]
-        rgba = read_pixels(pixels, request.width, request.height, dtype)
+        rgba = read_pixels(pixels, request.width, request.height, dtype, request.alpha)
         model = self._model(options)
         found = self._find_hair(
             hash_pixels(rgba),

@@ -35,12 +35,15 @@ def pixel_file(directory: Path, name: object) -> Path:
     return directory / name
 
 
-def read_pixels(path: Path, width: int, height: int, dtype: type) -> np.ndarray:
-    """Raw RGBA pixels, row by row -> (H, W, 4). Raises RequestError if the file's size is not what the numbers say."""
-    rgba = _read_file(path, (height, width, 4), dtype)
+def read_pixels(path: Path, width: int, height: int, dtype: type, alpha: bool = True) -> np.ndarray:
+    """Raw pixels, row by row -> RGBA (H, W, 4). alpha: whether the file has it; else all is opaque.
+
+    Raises RequestError if the file's size is not what the numbers say.
+    """
+    pixels = _read_file(path, (height, width, 4 if alpha else 3), dtype)
     if dtype is np.float32:  # a layer may hold anything; the pipeline needs numbers
-        np.nan_to_num(rgba, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return rgba
+        np.nan_to_num(pixels, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return pixels if alpha else cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
 
 
 def to_photo(rgba: np.ndarray) -> Photo:

@@ -17,7 +17,7 @@ and the worker answers with any number of {"type": "progress", "fraction", "text
 {"type": "result", "device", "notices", "shade", "share", "people"} or {"type": "error", "kind", "message"}.
 
 `options.Request` says what can be asked for, and which results go to how many files. FILEs are names in the private
-directory that also holds the socket: raw RGBA pixels in, raw masks of float32 that limit the matte, raw masks and raw
+directory that also holds the socket: raw RGBA or RGB pixels in, raw masks of float32 that limit the matte, raw masks and raw
 RGBA pixels out. Where each of the people gets a mask, the files are filled in order, from left to right, and the result
 says how many "people" there are. Pictures show the photo with its new hair color, blended as in the layer modes Normal or
 LCh Color.
