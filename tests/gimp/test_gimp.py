@@ -1375,9 +1375,9 @@ def test_cancel_at_every_stage_and_changes_during_the_run(gimp, calls):
             if stage == "starting":
                 return bool(harness.processes(gimp, str(slow)))
             if stage == "reading":
-                return len(sizes) == 1 and 0 < sizes[0] < 4 * n
+                return len(sizes) == 1 and 0 < sizes[0] < 3 * n
             if stage == "looking":
-                return sizes == [4 * n]
+                return sizes == [3 * n]
             reads = any(harness.reads(process, "exchange-") for process in harness.processes(gimp, plugin))
             return len(sizes) == 3 and reads == (stage == "writing")
 
