@@ -31,6 +31,8 @@ sys.path.append(str(REPOSITORY / "gimp_plugin"))  # catalogs.py
 
 def pytest_configure(config):
     """Give each of the processes that run beside each other cores of its own, and with them a share of the threads."""
+    if config.option.markexpr == "gimp":  # whose programs wait for each other, and take turns by themselves
+        return
     worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
