@@ -1,7 +1,7 @@
 """Where the model is wrong, shown on scikit-image's free photographs: python benchmarks/failures.py OUT.jpg
 
-What was taken for hair is magenta: a red table top beside a coffee cup, and a portrait too blurred, too noisy, and
-too small in a large picture for its hair to be found.
+What was taken for hair is magenta: a red table top beside a coffee cup; a portrait that is blurred and noisy, which it finds
+since it was trained for that, and one that is too small in a large picture for its hair to be found.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from hairmask_core.segmentation.whole_image import (
     QUALITIES,
     add_overview,
     average_crops,
+    certainty,
     segment_at_scales,
     segment_crop,
     segment_in_parts,
@@ -135,24 +136,31 @@ def test_a_crop_turned_is_the_crop_of_the_turned_photo(turns):
 
 
 class KnowsUpright:
-    """A network that takes what is bright for hair, and is sure of it in the upper half only."""
+    """A network that takes what is bright for hair, and is sure of it and of the rest in the upper half only.
 
-    def __init__(self, card, below):
-        self.card, self.below = card, below
+    hat: it takes the bright for a hat there, rather, and is surer elsewhere that it is hair. classes: that it tells apart.
+    """
+
+    def __init__(self, card, unsure, hat=False, classes=5):
+        self.card, self.unsure, self.hat, self.classes = card, unsure, hat, classes
 
     def run(self, x):
         bright = (x[:, :1] > x.mean()).astype(np.float32)
-        half = x.shape[2] // 2
-        return np.concatenate([0.97 * bright[:, :, :half], self.below * bright[:, :, half:]], axis=2)
+        upper = np.arange(x.shape[2])[:, None] < x.shape[2] // 2
+        sure = np.where(upper, 0.97, self.unsure) * bright
+        hair = np.where(upper, 0.4, self.unsure) * bright if self.hat else sure
+        dark = (1 - bright) * (0.97 if (bright * upper).sum() > bright.sum() / 2 else self.unsure)
+        maps = [hair, sure - hair, bright - sure, dark, 1 - bright - dark]
+        return np.concatenate(maps[: self.classes], axis=1).astype(np.float32)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_photos_that_lie_or_stand_on_their_head_are_turned_where_that_is_clearly_surer(model, dtype, turns):
+@pytest.mark.parametrize(("dtype", "classes"), [(np.uint8, 5), (np.uint16, 5), (np.float32, 5), (np.uint8, 1)])
+def test_photos_that_lie_or_stand_on_their_head_are_turned_where_that_is_clearly_surer(model, dtype, classes, turns):
     upright = np.zeros((320, 240, 3), np.float32)
     upright[30:60, 100:140] = 1
     photo = Photo(np.ascontiguousarray(np.rot90(from_float(upright, dtype), turns)), None)
-    network = KnowsUpright(model.network.card, 0.6)
+    network = KnowsUpright(model.network.card, 0.6, classes=classes)
     assert surest_turn(photo, network) == (-turns) % 4 or turns == 0
     crops = segment_at_scales(photo, network, QUALITIES["fast"], lambda fraction: None)
     for crop in crops:
@@ -166,5 +174,23 @@ def test_photos_that_lie_or_stand_on_their_head_are_turned_where_that_is_clearly
 def test_no_photo_is_turned_that_is_as_sure_upright(model, astronaut):
     photo = Photo(np.rot90(astronaut, 2))
     assert surest_turn(Photo(astronaut), model.network) == 0
-    assert surest_turn(photo, KnowsUpright(model.network.card, 0.95)) == 0
+    for classes in (1, 5):
+        assert surest_turn(photo, KnowsUpright(model.network.card, 0.95, classes=classes)) == 0
     assert surest_turn(Photo(np.zeros((64, 64, 3), np.uint8)), model.network) == 0
+
+
+def test_a_hat_that_would_pass_for_hair_upside_down_leaves_the_photo_upright(model):
+    photo = np.zeros((320, 240, 3), np.uint8)
+    photo[30:90, 80:160] = 255
+    network = KnowsUpright(model.network.card, 0.6, hat=True)
+    assert surest_turn(Photo(photo), network) == 0
+    assert surest_turn(Photo(np.ascontiguousarray(np.rot90(photo, 2))), network) == 2
+
+
+def test_certainty_is_one_where_all_is_clear_and_zero_where_nothing_is():
+    clear, unclear = np.zeros((5, 4, 6), np.float32), np.full((5, 4, 6), 0.2, np.float32)
+    clear[1] = 1
+    assert certainty(clear) == pytest.approx(1) and certainty(unclear) == pytest.approx(0, abs=1e-6)
+    bit = np.full((2, 4, 6), 0.11, np.float32)
+    bit[1] = 0.89
+    assert certainty(bit) == pytest.approx(0.5, abs=1e-3)  # H(0.11) is half a bit

@@ -25,9 +25,10 @@ from .regions import ELONGATED, SMALLEST, SUSPICION, Crop, Region, find_regions,
 MOST_ENLARGEMENT = 4
 SMALL_REGION = 0.15  # of the photo's long side; where all regions are smaller, a finer overview may find more of them
 STRIP_OVERVIEW = 3.0  # working scale of a strip's finer overview: people in a panorama are far away
-SURE = 0.9  # `certainty` from which a photo is taken to stand upright
+SURE = 0.92  # mean probability of the hair that is suspected from which a photo is taken to stand upright
 TURNED_SCALE = 0.8  # working scale at which the others are looked at turned
-SURER, SURE_OF_TURNED = 0.08, 0.8  # by how much certainty must be higher than upright, and how high at least
+SURER = 0.08  # by how much `certainty` must be higher than upright …
+SURE_OF_TURNED = 0.8  # … and how high at least, of a network that knows hair alone
 GROWTHS = 2  # how often a region may grow when hair reaches its edge
 
 
@@ -117,7 +118,7 @@ def segment_at_scales(photo: Photo, network: Network, preset: Preset, report: Ca
     on its side or upside down, that is looked at. report: called with the fraction done, 0…1.
     """
     overview = segment_overview(photo, network, preset)
-    turns = 0 if certainty(overview.coarse) >= SURE else surest_turn(photo, network)
+    turns = 0 if mean_suspected(overview.coarse) >= SURE else surest_turn(photo, network)
     if turns == 0:
         return segment_regions(photo, overview, network, preset, report)
     turned = turn_photo(photo, turns)
@@ -154,21 +155,38 @@ def segment_regions(
     return crops or [overview]
 
 
-def certainty(coarse: np.ndarray) -> float:
-    """How sure the network is of the hair that it suspects: its mean probability there, 0…1; 0 where it suspects none."""
+def mean_suspected(coarse: np.ndarray) -> float:
+    """The mean probability of the hair that is suspected, 0…1; 0 where there is none."""
     suspected = coarse[coarse >= SUSPICION]
     return float(suspected.mean()) if suspected.size >= SMALLEST else 0.0
 
 
 def surest_turn(photo: Photo, network: Network) -> int:
-    """By how many quarter turns, counterclockwise, the photo must be turned for the network to be clearly surer; mostly 0."""
-    found = []
+    """By how many quarter turns, counterclockwise, the photo must be turned for the network to be clearly surer; mostly 0.
+
+    Where it can, it is asked how sure it is of all that is in the photo: upside down, a network may be as sure of a hat
+    that it is hair.
+    """
+    maps = []
     for turns in range(4):
         turned = turn_photo(photo, turns)
-        region = Region(0, turned.height, 0, turned.width)
-        found.append(certainty(segment_crop(turned, region, network, (TURNED_SCALE, False)).coarse))
+        proxy = crop_proxy(turned, Region(0, turned.height, 0, turned.width), network, TURNED_SCALE)
+        maps.append(class_probabilities(proxy, network))
+    if len(maps[0]) > 1:
+        found, least = [certainty(p) for p in maps], 0.0
+    else:
+        found, least = [mean_suspected(p[0]) for p in maps], SURE_OF_TURNED
     best = int(np.argmax(found))
-    return best if found[best] >= max(found[0] + SURER, SURE_OF_TURNED) else 0
+    return best if found[best] >= max(found[0] + SURER, least) else 0
+
+
+def certainty(p: np.ndarray) -> float:
+    """How sure a network is of what it sees: 1 less the mean entropy of its pixels (Shannon 1948), in units of the highest.
+
+    p: (classes, h, w) float32 probabilities, of two classes at least. Returns 0…1.
+    """
+    entropy = -(p * np.log(np.maximum(p, 1e-9))).sum(0)
+    return 1 - float(entropy.mean()) / float(np.log(len(p)))
 
 
 def turn_photo(photo: Photo, turns: int) -> Photo:
@@ -261,12 +279,17 @@ def add_overview(crop: Crop, overview: Crop, views: int) -> Crop:
 
 
 def segment(proxy: np.ndarray, network: Network) -> np.ndarray:
-    """Hair probability of a working-scale photo.
+    """Hair probability of a working-scale photo, (h, w) float32 in 0…1; see `class_probabilities`."""
+    return class_probabilities(proxy, network)[0]
+
+
+def class_probabilities(proxy: np.ndarray, network: Network) -> np.ndarray:
+    """What the network sees in a working-scale photo, pixel by pixel.
 
     proxy: (h, w, 3) float32 RGB, 0…1, h and w multiples of the model card's `multiple`.
-    Returns (h, w) float32 in 0…1.
+    Returns (classes, h, w) float32 in 0…1; the first class is hair, and may be the only one.
 
-    Raises ModelError if the model's output is not a map of that size, or not finite.
+    Raises ModelError if the model's output are no maps of that size, or not finite.
 
     Method: one pass of a fully convolutional network (Long et al. 2015) with a U-shaped decoder
     (Ronneberger et al. 2015).
@@ -274,6 +297,6 @@ def segment(proxy: np.ndarray, network: Network) -> np.ndarray:
     card = network.card
     x = ((proxy - card.mean) * card.scale).astype(np.float32)
     p = network.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
-    if p.shape != (1, 1, *proxy.shape[:2]) or not np.isfinite(p).all():
+    if p.ndim != 4 or p.shape != (1, max(1, p.shape[1]), *proxy.shape[:2]) or not np.isfinite(p).all():
         raise ModelError(f"The model {card.model} gave no usable probability map: {REPAIR}")
-    return np.clip(p[0, 0], 0, 1).astype(np.float32)
+    return np.clip(p[0], 0, 1).astype(np.float32)

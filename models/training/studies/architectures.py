@@ -24,7 +24,7 @@ from ..datasets import CLASSES, find_samples, read_sample
 from ..export import fold_and_round, write_onnx
 from ..network import ENCODERS, HairNet
 from ..trainer import read_average
-from ..whole_image import CACHE_LONG_SIDE, HairProbability, Recipe, choice_figures, plan, run
+from ..whole_image import CACHE_LONG_SIDE, ClassProbabilities, Recipe, choice_figures, plan, run
 
 SIDE = 448
 STARTS = {
@@ -74,7 +74,7 @@ def compare(contenders: tuple[Recipe, ...], data: Path, out: Path, mobilenetv2: 
         parameters, layers = sum(p.numel() for p in network.parameters()), depth(network)
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "network.onnx"
-            write_onnx(HairProbability(fold_and_round(network)), path)
+            write_onnx(ClassProbabilities(fold_and_round(network)), path)
             lines.append(
                 f"| {ENCODERS[recipe.encoder].title} | {recipe.decoder} | {STARTS[recipe.start, recipe.frozen]} "
                 f"| {iou:.3f} | {parameters / 1e6:.2f} M | {path.stat().st_size / 1e6:.1f} | {layers} "
