@@ -177,7 +177,7 @@ def rgb(pixel_format, alpha):
 
     For a layer without alpha GIMP would have to look for a way to make some up, which takes it half a second.
     """
-    return f"R'G'B'{'A' if alpha else ''} {pixel_format.value}"
+    return ("R'G'B'A " if alpha else "R'G'B' ") + pixel_format.value
 
 
 def gray(pixel_format):
