@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .pixels import Photo, bounded, from_float, to_float
+from .pixels import Photo, bounded, to_float
 
 
 def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
@@ -22,8 +22,7 @@ def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:
     """
     shrinks = size[0] * size[1] < photo.width * photo.height
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    # Rounded to 8 bits at every depth: else the network answers otherwise to a photo than to its 8-bit twin.
-    proxy = to_float(from_float(bounded(to_float(cv2.resize(photo.rgb, size, interpolation=method))), np.uint8))
+    proxy = bounded(to_float(cv2.resize(photo.rgb, size, interpolation=method)))
     if photo.alpha is not None:
         cover = bounded(to_float(cv2.resize(photo.alpha, size, interpolation=method)))[..., None]
         proxy = proxy * cover + 0.5 * (1 - cover)

@@ -691,8 +691,9 @@ def test_the_selection_can_be_the_result(gimp, calls, hair, name):
     case = calls[f"selection {name}"]
     assert case["status"] == "success" and case["after"] == case["before"], case
     limit = pixels(gimp, "selection", 1, np.float32) if name == "within" else 1
-    rounded = 3 if name == "linear" else 1.5  # there, the pixels have been through a conversion as well
-    assert np.abs(pixels(gimp, name, 1, np.float32) - hair.matte * limit).max() <= rounded / 255
+    difference = np.abs(pixels(gimp, name, 1, np.float32) - hair.matte * limit)
+    # In the linear one the pixels have been through a conversion as well, and the network answers to their rounding.
+    assert difference.max() <= (12 if name == "linear" else 1.5) / 255 and difference.mean() <= 1e-3
     assert calls["left over channels"] == 0 and calls["still active"] == ["portrait.png"]
 
 
