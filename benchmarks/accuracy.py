@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.held_out import held_out_pairs
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.cards import ENGINES, ModelCard, find_cards
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation.segmenter import open_segmenter
 
 KEPT = Path(__file__).resolve().parent / "held_out_iou"
@@ -40,7 +40,7 @@ def measure(card: ModelCard, data: Path) -> dict[str, dict[str, float]]:
     model = open_segmenter(card, "cpu")
     found = {}
     for dataset in datasets(card):
-        records = evaluate(held_out_pairs(data, dataset), lambda photo: find_hair(photo, model).matte)["photos"]
+        records = evaluate(held_out_pairs(data, dataset), lambda photo: find_matte(photo, model).matte)["photos"]
         found[dataset] = {record["name"]: round(record["iou"], 4) for record in records if "iou" in record}
     return found
 

@@ -113,7 +113,7 @@ def measure_rendered(name: str, layers: Layers, shown: list | None = None) -> li
     for shade in SHADES:
         truths[shade] = true_picture(layers, lambda own: recolor(own, tone, find_shade(shade).rgb))
     for matte_name, matte in mattes(name, rgb, alpha):
-        plain = Hair(matte, tone, 0.3)
+        plain = Hair(matte, 0.3, tone=tone)
         hair = replace(plain, edges=find_edge_colors(photo, matte))
         for shade, truth in truths.items():
             expected = rgb2lab(truth[edge] / 255)

@@ -13,7 +13,7 @@ import numpy as np
 import skimage.data
 
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation.segmenter import open_model
 
 SIDE = 320
@@ -41,7 +41,7 @@ def main() -> None:
     model = open_model(device="cpu")
     cells = []
     for name, (picture, part) in cases().items():
-        hair = find_hair(Photo(picture), model).matte > 0.5
+        hair = find_matte(Photo(picture), model).matte > 0.5
         print(f"{name}: {100 * hair.mean():.2f} % of the picture")
         shown = np.where(hair[..., None], picture // 3 + np.array([170, 0, 170], np.uint8), picture)[part]
         scale = SIDE / max(shown.shape[:2])

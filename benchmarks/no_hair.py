@@ -22,7 +22,7 @@ import skimage.data
 import skimage.io
 
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation.segmenter import open_model
 from hairmask_core.segmentation.whole_image import QUALITIES
 
@@ -289,7 +289,7 @@ def main() -> None:
     model = open_model(args.model, quality=args.quality, device="cpu")
     tiles = []
     for name, picture in scenes():
-        tiles.append((name, picture, find_hair(Photo(picture), model).matte > 0.5))
+        tiles.append((name, picture, find_matte(Photo(picture), model).matte > 0.5))
     shares = {name: float(hair.mean()) for name, _, hair in tiles}
     mean = float(np.mean(list(shares.values())))
     print(f"{model.card.name}, {args.quality}: {len(shares)} pictures without human hair")

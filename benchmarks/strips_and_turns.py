@@ -21,7 +21,7 @@ import skimage.data
 from benchmarks.held_out import held_out_pairs
 from hairmask_core.evaluation.metrics import iou
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation import whole_image
 from hairmask_core.segmentation.segmenter import Segmenter, open_model
 
@@ -33,7 +33,7 @@ SIDE = 512  # of the portrait, pixels
 
 def print_strips(model: Segmenter) -> None:
     portrait = skimage.data.astronaut()
-    alone = find_hair(Photo(portrait), model).matte > 0.5
+    alone = find_matte(Photo(portrait), model).matte > 0.5
     print("| strip | people | found | seconds |\n|---|---|---|---|")
     for width, height, people in STRIPS:
         wall = np.random.default_rng(0).integers(165, 175, (height, width, 1), np.uint8).repeat(3, 2)
@@ -43,7 +43,7 @@ def print_strips(model: Segmenter) -> None:
         for left, top in boxes:
             wall[top : top + SIDE, left : left + SIDE] = portrait
         began = time.perf_counter()
-        hair = find_hair(Photo(wall), model).matte > 0.5
+        hair = find_matte(Photo(wall), model).matte > 0.5
         seconds = time.perf_counter() - began
         there = [hair[top : top + SIDE, left : left + SIDE] & alone for left, top in boxes]
         found = sum(bool(head.sum() > 0.5 * alone.sum()) for head in there)
@@ -61,7 +61,7 @@ def print_turned(model: Segmenter, data: Path, photos: int) -> None:
                 photo, hair = Photo(np.ascontiguousarray(np.rot90(rgb, turns))), np.rot90(truth, turns)
                 for way, sure in enumerate((0.0, usual)):  # 0: it is sure of every photo
                     whole_image.SURE = sure
-                    found[i, turns, way] = iou(find_hair(photo, model).matte > 0.5, hair)
+                    found[i, turns, way] = iou(find_matte(photo, model).matte > 0.5, hair)
     finally:
         whole_image.SURE = usual
     print(

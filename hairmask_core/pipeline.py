@@ -1,6 +1,6 @@
 """The whole story on one page: segment -> refine -> tell people apart -> recolor -> compose.
 
-`find_hair` does the first two; `tell_people_apart` and `hair.instances.divide_hair` say which hair gets a layer of its
+`find_matte` does the first two, and `find_hair` sees of what color the hair is; `tell_people_apart` and `hair.instances.divide_hair` say which hair gets a layer of its
 own; `recolor_layer` makes that layer, `recolor` and `compose` the picture that is seen. All report progress and can be
 stopped.
 """
@@ -25,7 +25,7 @@ from .errors import NoHairError
 from .hair.highlights import highlight_order
 from .hair.instances import HairInstances, HairPart, find_instances
 from .hair.strands import root_to_tip
-from .hair.tone import Hair, measure_tone, sample_photo, tone_color
+from .hair.tone import Hair, HairMatte, measure_tone, sample_photo, tone_color
 from .matting.foreground import edge_colors
 from .matting.upsampling import enlarge_map, refine_outline
 from .options import Coloring, Light
@@ -104,6 +104,15 @@ def find_hair(
     >>> hair.found, hair.matte.shape, round(hair.share, 2)
     (True, (512, 512), 0.04)
     """
+    found = find_matte(photo, model, refine, report)
+    illuminant = estimate_illuminant(photo.rgb) if light is Light.AUTO else NEUTRAL
+    tone = measure_tone(*sample_photo(photo, found.matte), illuminant)
+    outline, base = find_edge_colors(photo, found.matte), find_base(photo.rgb, illuminant)
+    return Hair(found.matte, found.share, found.notices, tone=tone, edges=outline, base=base)
+
+
+def find_matte(photo: Photo, model: Segmenter, refine: bool = True, report: Report = no_report) -> HairMatte:
+    """Where the hair is, for those who do not recolor it; all as for `find_hair`, whose result has this and more."""
     notices, model.notices[:] = list(model.notices), []
     try:
         crops = segment_photo(photo, model, lambda done: report(0.4 * done, "Looking for hair"), notices)
@@ -113,10 +122,7 @@ def find_hair(
         model.notices[:] = notices
         raise
     share = sum((crop.coarse >= 0.5).mean() * crop.region.area for crop in crops) / matte.size
-    illuminant = estimate_illuminant(photo.rgb) if light is Light.AUTO else NEUTRAL
-    tone, outline = measure_tone(*sample_photo(photo, matte), illuminant), find_edge_colors(photo, matte)
-    base = find_base(photo.rgb, illuminant)
-    return Hair(matte, tone, float(share), (*photo.notices, *notices), outline, base)
+    return HairMatte(matte, float(share), (*photo.notices, *notices))
 
 
 def find_edge_colors(photo: Photo, matte: np.ndarray) -> ScaledMap:
@@ -168,7 +174,7 @@ def assemble(
     return matte
 
 
-def require_hair(hair: Hair) -> None:
+def require_hair(hair: HairMatte) -> None:
     """Raise NoHairError if the photo has none."""
     if not hair.found:
         raise NoHairError(

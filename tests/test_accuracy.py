@@ -11,7 +11,7 @@ from benchmarks.held_out import held_out_pairs
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.cards import choose_card
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation.segmenter import open_segmenter
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -28,7 +28,7 @@ def measured(model):
     """Figures of the default model on a sample of the validation photos, refined and as the network gave them."""
     sample = held_out_pairs(DATA, "figaro1k")[:: EVERY["whole-image"]]
     return {
-        refined: evaluate(sample, lambda photo: find_hair(photo, model, refined).matte) for refined in (True, False)
+        refined: evaluate(sample, lambda photo: find_matte(photo, model, refined).matte) for refined in (True, False)
     }
 
 
@@ -45,7 +45,7 @@ def test_photos_have_the_iou_that_they_had(card, dataset):
     """A sample of the photos, each compared with its own figure: a model that is off by little is off in many."""
     model, kept = open_segmenter(card, "cpu"), kept_iou(card, dataset)
     sample = held_out_pairs(DATA, dataset)[:: EVERY[card.task]]
-    records = evaluate(sample, lambda photo: find_hair(photo, model).matte)["photos"]
+    records = evaluate(sample, lambda photo: find_matte(photo, model).matte)["photos"]
     found = {record["name"]: record["iou"] for record in records if "iou" in record}
     assert len(found) >= 5 and set(found) <= set(kept)
     off = {name: iou - kept[name] for name, iou in found.items()}
@@ -67,5 +67,5 @@ def test_refinement_does_not_lose(measured, figure):
 def test_hardly_anything_is_found_where_no_hair_is(model):
     pictures = dict(no_hair.scenes())
     assert len(pictures) >= 40
-    shares = {name: (find_hair(Photo(rgb), model).matte > 0.5).mean() for name, rgb in pictures.items()}
+    shares = {name: (find_matte(Photo(rgb), model).matte > 0.5).mean() for name, rgb in pictures.items()}
     assert np.mean(list(shares.values())) <= 0.006, sorted(shares.items(), key=lambda item: -item[1])[:5]

@@ -87,7 +87,7 @@ def test_highlights_are_the_other_shade_on_their_share_of_the_strands(dtype):
     brown, blond = (recolor(photo, tone, find_shade(name).rgb) for name in ("brown", "light-blond"))
     np.testing.assert_array_equal(layer(photo, tone, coloring, Strands(order=constant(0.9))), brown)
     np.testing.assert_array_equal(layer(photo, tone, coloring, Strands(order=constant(0.05))), blond)
-    hair = Hair(matte, tone, 0.3)
+    hair = Hair(matte, 0.3, tone=tone)
     found = follow_strands(photo, hair, coloring)
     assert found.position is None and found.order is not None
     lit = highlight_share(found.order.enlarge(SIDE, SIDE)[..., 0], 0.3)[..., None]
@@ -123,7 +123,7 @@ def test_roots_keep_their_own_color_and_the_rest_is_dyed(dtype):
 
 def test_roots_of_drawn_strands_are_at_their_upper_ends():
     picture, matte = draw(straight())
-    hair = Hair(matte, tone_of(picture, matte), 0.3)
+    hair = Hair(matte, 0.3, tone=tone_of(picture, matte))
     change = np.abs(recolor_layer(Photo(picture), hair, Coloring("blue", roots=0.3)).astype(int) - picture).mean(axis=2)
     inside = matte > 0.95
     assert change[45:60][inside[45:60]].mean() < 2 < 20 < change[300:355][inside[300:355]].mean()
@@ -216,4 +216,4 @@ def test_colorings_that_cannot_be(said, sentence):
 def test_a_coloring_without_a_shade():
     picture, matte = draw(straight())
     with pytest.raises(ShadeError, match="A shade is missing"):
-        recolor_layer(Photo(picture), Hair(matte, tone_of(picture, matte), 0.3), Coloring(tips="blue"))
+        recolor_layer(Photo(picture), Hair(matte, 0.3, tone=tone_of(picture, matte)), Coloring(tips="blue"))

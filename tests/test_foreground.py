@@ -57,7 +57,7 @@ def disk():
 
 def found(photo: Photo, matte: np.ndarray) -> Hair:
     tone = measure_tone(dark_disk()[2], disk_matte())
-    return Hair(matte, tone, 0.3, edges=find_edge_colors(photo, matte), base=find_base(photo.rgb))
+    return Hair(matte, 0.3, tone=tone, edges=find_edge_colors(photo, matte), base=find_base(photo.rgb))
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -147,7 +147,7 @@ def test_nothing_clips_that_did_not(disk):
     photo = Photo(rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8))
     matte = rng.random((SIDE, SIDE), np.float32)
     for shade in ("black", "platinum", "#ff0000"):
-        hair = Hair(matte, disk[1].tone, 0.3, edges=find_edge_colors(photo, matte))
+        hair = Hair(matte, 0.3, tone=disk[1].tone, edges=find_edge_colors(photo, matte))
         layer = recolor_layer(photo, hair, shade)
         inside = (photo.rgb > 0) & (photo.rgb < 255)
         assert layer[inside].min() >= 1 and layer[inside].max() <= 254
@@ -218,7 +218,7 @@ def test_the_map_is_bounded_and_says_what_it_is(disk):
 def test_odd_sizes_and_mattes_of_one_value(size, value, dtype):
     photo = Photo(from_float(np.random.default_rng(3).random((*size, 3), np.float32), dtype))
     matte = np.full(size, value, np.float32)
-    hair = Hair(matte, measure_tone(dark_disk()[2], disk_matte()), 0.3, edges=find_edge_colors(photo, matte))
+    hair = Hair(matte, 0.3, tone=measure_tone(dark_disk()[2], disk_matte()), edges=find_edge_colors(photo, matte))
     layer = recolor_layer(photo, hair, COPPER)
     assert layer.shape == photo.rgb.shape and np.isfinite(layer).all()
     if value in (0, 1):

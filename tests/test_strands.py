@@ -166,7 +166,7 @@ def test_roots_take_one_shade_and_tips_the_other(dtype):
     photo = Photo((picture / 255 * full).astype(dtype))
     tone = measure_tone(picture.astype(np.float32) / 255, matte)
     brown, pink = find_shade("brown").rgb, find_shade("pink").rgb
-    dyed = recolor_layer(photo, Hair(matte, tone, 0.3), Coloring(brown, tips=pink))
+    dyed = recolor_layer(photo, Hair(matte, 0.3, tone=tone), Coloring(brown, tips=pink))
     assert dyed.dtype == dtype
     inside = matte > 0.95
     for rows, shade in ((slice(40, 50), brown), (slice(352, 360), pink)):
@@ -177,7 +177,7 @@ def test_roots_take_one_shade_and_tips_the_other(dtype):
 
 def test_it_can_be_stopped_at_every_report():
     picture, matte = draw(straight())
-    photo, hair = Photo(picture), Hair(matte, measure_tone(picture.astype(np.float32) / 255, matte), 0.3)
+    photo, hair = Photo(picture), Hair(matte, 0.3, tone=measure_tone(picture.astype(np.float32) / 255, matte))
     said = []
 
     def report(fraction, text):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import HairmaskError, NoHairError, NoSuchModelError, PhotoError, ShadeError, UsageError
-from ..hair.tone import Hair
-from ..options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Light, Quality
+from ..hair.tone import HairMatte
+from ..options import DEFAULT_STEP, LARGEST_STEP, Device, Engine, Quality
 from ..photo.files import check_writable_name, read_photo
 from ..photo.pixels import Photo
-from ..pipeline import find_hair, require_hair
+from ..pipeline import require_hair
 from ..segmentation.segmenter import Segmenter, open_model
+
+AnyHair = TypeVar("AnyHair", bound=HairMatte)
 
 # Exit statuses; argparse itself ends with 2 for wrong usage.
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_HAIR, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -51,12 +54,10 @@ def tell(notices: Iterable[str]) -> None:
         complain(notice)
 
 
-def look_for_hair(
-    path: Path, model: Segmenter, refine: bool = True, force: bool = False, light: Light = Light.AUTO
-) -> tuple[Photo, Hair]:
-    """Read a photo and find its hair; the errors name the photo."""
+def look_for_hair(path: Path, find: Callable[[Photo], AnyHair], force: bool = False) -> tuple[Photo, AnyHair]:
+    """Read a photo and find its hair; the errors name the photo. find: what `find_matte` or `find_hair` make of it."""
     photo = read_photo(path)
-    hair = find_hair(photo, model, refine, light=light)
+    hair = find(photo)
     tell(hair.notices)
     if not force:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import PhotoError, UsageError
 from ..evaluation.evaluate import evaluate, find_pairs, format_table, progress_bar
 from ..evaluation.plot import plot_curve
-from ..pipeline import find_hair
+from ..pipeline import find_matte
 from .common import add_network, add_quality, check_output, make_parser, positive, start_model
 
 
@@ -21,7 +21,7 @@ def run(args) -> int:
     pairs = find_pairs(args.images, args.masks, args.limit)
     model = start_model(args)
     with progress_bar(len(pairs)) as advance:
-        result = evaluate(pairs, lambda photo: find_hair(photo, model, not args.raw).matte, advance)
+        result = evaluate(pairs, lambda photo: find_matte(photo, model, not args.raw).matte, advance)
     result |= {"model": model.card.name, "device": model.device, **model.settings, "refined": not args.raw}
     print(format_table(result))
     if args.json:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..photo.files import write_image
 from ..photo.pixels import Photo, from_float, to_float
+from ..pipeline import find_matte
 from .common import add_network, add_quality, check_output, look_for_hair, make_parser, share, start_model
 
 # OpenCV's color maps by their names in lower case.
@@ -21,7 +22,8 @@ COLORMAPS = {
 def run(args) -> int:
     """Draw the hair probability over one photo. Returns the exit status."""
     check_output(args.output, [args.photo])
-    photo, hair = look_for_hair(args.photo, start_model(args), force=True)
+    model = start_model(args)
+    photo, hair = look_for_hair(args.photo, lambda photo: find_matte(photo, model), force=True)
     write_image(args.output, draw_heatmap(photo, hair.matte, args.colormap, args.opacity))
     if not hair.found:
         print("No hair was found in this photo; the heat map shows what little there is.", file=sys.stderr)

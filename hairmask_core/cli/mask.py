@@ -8,6 +8,7 @@ import numpy as np
 
 from ..photo.files import write_image
 from ..photo.pixels import from_float
+from ..pipeline import find_matte
 from .common import add_photos, for_each_photo, look_for_hair, make_parser, start_model
 
 
@@ -16,7 +17,7 @@ def run(args) -> int:
     model = start_model(args)
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        _, hair = look_for_hair(path, model, refine=not args.raw, force=args.force)
+        _, hair = look_for_hair(path, lambda photo: find_matte(photo, model, refine=not args.raw), args.force)
         write_image(outputs["output"], from_float(hair.matte, np.uint16 if args.raw else np.uint8))
 
     return for_each_photo(args, {"output": args.output}, one)

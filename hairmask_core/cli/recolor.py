@@ -11,10 +11,11 @@ import numpy as np
 from ..color.blend import blend
 from ..color.shades import find_shade, named_shades
 from ..hair.instances import HairPart, divide_hair
+from ..hair.tone import Hair
 from ..options import MOST_DEPTH, MOST_PEOPLE, Coloring, Light, People
 from ..photo.files import write_image, write_photo
 from ..photo.pixels import Photo, from_float, to_float
-from ..pipeline import recolor_layer, shade_of_hair, tell_people_apart, warm_up
+from ..pipeline import find_hair, recolor_layer, shade_of_hair, tell_people_apart, warm_up
 from .common import add_photos, for_each_photo, look_for_hair, make_parser, number_within, share, start_model, tell
 
 
@@ -23,8 +24,12 @@ def run(args) -> int:
     shade, tips, highlights = (name and find_shade(name).rgb for name in (args.shade, args.shade_tips, args.highlights))
     threading.Thread(target=warm_up).start()
     model, light = start_model(args), Light(args.light)
+
+    def find(photo: Photo) -> Hair:
+        return find_hair(photo, model, light=light)
+
     if shade is None:  # then there is --shade-from, as the parser has seen to
-        shade = shade_of_hair(look_for_hair(args.shade_from, model, force=True, light=light)[1], args.shade_from).rgb
+        shade = shade_of_hair(look_for_hair(args.shade_from, find, force=True)[1], args.shade_from).rgb
     coloring = Coloring(
         shade, tips, highlights, args.highlights_share, args.roots, args.depth, args.shine, args.strength
     )
@@ -34,7 +39,7 @@ def run(args) -> int:
         return [numbered(output, number) for number in range(1, MOST_PEOPLE + 1)] if each else [output]
 
     def one(path: Path, outputs: dict[str, Path]) -> None:
-        photo, hair = look_for_hair(path, model, force=args.force, light=light)
+        photo, hair = look_for_hair(path, find, args.force)
         instances = tell_people_apart(photo, hair) if each else None
         for number, part in enumerate(divide_hair(hair, instances), 1):
             layer = recolor_layer(photo, part.hair, coloring)

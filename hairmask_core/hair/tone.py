@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,28 +45,35 @@ class HairTone:
 
 
 @dataclass(frozen=True)
-class Hair:
-    """What was found in one photo.
+class HairMatte:
+    """Where hair was found in one photo.
 
-    matte: (H, W) float32 hair probability, 0…1. tone: the hair's lightness and color.
-    share: of the working-scale pixels with probability >= 0.5, 0…1.
+    matte: (H, W) float32 hair probability, 0…1. share: of the working-scale pixels with probability >= 0.5, 0…1.
     notices: sentences for the user on how it was found: of a device that failed, where one did.
-    base: of the photo; see `find_base`. None: to be found when it is needed.
-    edges: what tells hair and what is behind it apart along the outline (`matting.foreground`); None: every pixel counts
-    as hair throughout.
     """
 
     matte: np.ndarray
-    tone: HairTone
     share: float
     notices: tuple[str, ...] = ()
-    edges: ScaledMap | None = None
-    base: ScaledMap | None = None
 
     @property
     def found(self) -> bool:
         """Whether there is any hair worth mentioning."""
         return self.share >= NO_HAIR_SHARE
+
+
+@dataclass(frozen=True)
+class Hair(HairMatte):
+    """The hair that was found, with all that recoloring has to know of it.
+
+    tone: the hair's lightness and color. base: of the photo; see `find_base`. None: to be found when it is needed.
+    edges: what tells hair and what is behind it apart along the outline (`matting.foreground`); None: every pixel counts
+    as hair throughout.
+    """
+
+    tone: HairTone = field(kw_only=True)
+    edges: ScaledMap | None = field(default=None, kw_only=True)
+    base: ScaledMap | None = field(default=None, kw_only=True)
 
 
 def measure_tone(rgb: np.ndarray, p: np.ndarray, light: Illuminant = NEUTRAL) -> HairTone:

@@ -20,7 +20,7 @@ from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.evaluation.metrics import THRESHOLD
 from hairmask_core.options import Engine, Quality
 from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation.segmenter import Segmenter, open_model
 
 from .datasets import OTHERS, PARTS, Sample, find_samples, read_labels
@@ -64,7 +64,7 @@ def measure(
         taken, labels = Taken(), iter(samples)
 
         def predict(photo: Photo, taken=taken, labels=labels) -> np.ndarray:
-            p = find_hair(photo, model, refined).matte
+            p = find_matte(photo, model, refined).matte
             taken.add(p >= THRESHOLD, read_labels(next(labels)))
             return p
 

@@ -18,7 +18,7 @@ import numpy as np
 from hairmask_core.evaluation.evaluate import read_mask
 from hairmask_core.evaluation.metrics import THRESHOLD, iou
 from hairmask_core.photo.files import read_photo
-from hairmask_core.pipeline import find_hair
+from hairmask_core.pipeline import find_matte
 from hairmask_core.segmentation.segmenter import open_model
 
 from ..measure import choose_samples
@@ -53,7 +53,7 @@ def main() -> None:
                 truth = read_mask(sample.mask)
                 if not truth.any():
                     continue
-                found = find_hair(read_photo(sample.image), model).matte >= THRESHOLD
+                found = find_matte(read_photo(sample.image), model).matte >= THRESHOLD
                 if part == "training":
                     columns[0].append(iou(found, truth))
                     continue
