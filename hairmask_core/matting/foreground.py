@@ -61,10 +61,12 @@ def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = N
     size = map_size(matte, LONG_SIDE)
     mean, p = (bounded(to_float(cv2.resize(x, size, interpolation=cv2.INTER_AREA))) for x in (rgb, matte))
     found = cv2.resize(survey(rgb, matte, p, alpha), size, interpolation=cv2.INTER_LINEAR).reshape(*p.shape, -1)
-    hair, behind, direction, offset, u, v = np.split(found, (3, 6, 9, 10, 11), axis=2)
-    share = combine(p, color_share(mean, direction, offset[..., 0]), u[..., 0], v[..., 0])
+    channels = cv2.split(found)
+    hair, behind, direction = (cv2.merge(channels[i : i + 3]) for i in (0, 3, 6))
+    offset, u, v = channels[9:]
+    share = combine(p, color_share(mean, direction, offset), u, v)
     hair, behind = separate_colors(mean, share, hair, behind)
-    return np.dstack([hair - behind, direction, offset, u, v])
+    return cv2.merge([hair - behind, direction, offset, u, v])
 
 
 def map_size(matte: np.ndarray, long_side: int) -> tuple[int, int]:
@@ -99,7 +101,7 @@ def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray 
     (off_hair,), (off_rest,) = means_nearby([(seen - 1) ** 2], sure_hair), means_nearby([seen**2], sure_rest)
     v = p * p * off_hair + (1 - p) ** 2 * off_rest + np.float32(NOISE**2) / np.maximum(contrast, np.float32(1e-6))
     u = matte_errors(seen - p_single, v, (inside < 1) & (outside < 1), max(size)) * np.clip(2 - inside, 0, 1) ** 2
-    return np.dstack([hair, behind, direction, offset, u, v]).astype(np.float32)
+    return cv2.merge([hair, behind, direction, *(x.astype(np.float32) for x in (offset, u, v))])
 
 
 def depth(where: np.ndarray) -> np.ndarray:
@@ -135,7 +137,7 @@ def colors_nearby(rgb: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.
     """
     r, g, b = cv2.split(rgb)
     r, g, b, rr, gg, bb, rg, rb, gb = means_nearby([r, g, b, r * r, g * g, b * b, r * g, r * b, g * b], weights)
-    return cv2.merge([r, g, b]), np.dstack([rr - r * r, gg - g * g, bb - b * b, rg - r * g, rb - r * b, gb - g * b])
+    return cv2.merge([r, g, b]), cv2.merge([rr - r * r, gg - g * g, bb - b * b, rg - r * g, rb - r * b, gb - g * b])
 
 
 def discriminant(hair: np.ndarray, behind: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
