@@ -1,7 +1,8 @@
 """Asks a GIMP, started without a window, whether it has the plug-in's procedure.
 
 GIMP runs with a settings folder of its own for this, thrown away afterwards, that only leads it to the user's plug-ins:
-nothing of the user's changes, and nothing that GIMP remembers of plug-ins stands in for a look at them.
+nothing of the user's changes, and nothing that GIMP remembers of them stands in for a look at them. What it remembers of its
+own plug-ins, more than a hundred, it may keep: to ask each of them takes up to a quarter of a minute.
 """
 
 import os
@@ -46,7 +47,11 @@ def ask_gimp(gimp, work):
     with tempfile.TemporaryDirectory(dir=work, prefix="gimp-") as folder:
         settings, answer = Path(folder, "settings"), Path(folder, "answer.txt")
         settings.mkdir()
-        (settings / "gimprc").write_text(SETTINGS.format(plug_in_path(gimp.settings)), encoding="utf-8")
+        own = SETTINGS.format(plug_in_path(gimp.settings)) + remembered_state(gimp.settings)
+        (settings / "gimprc").write_text(own, encoding="utf-8")
+        known = remembered_plug_ins(gimp.settings)
+        if known:
+            (settings / "pluginrc").write_bytes(known)
         variables = {"GIMP3_DIRECTORY": str(settings), "PYTHONDONTWRITEBYTECODE": "1"}
         if not gimp.kind.sandbox:  # what GIMP and its libraries keep elsewhere goes here as well
             for name in ("CACHE", "CONFIG", "DATA", "STATE"):
@@ -61,15 +66,35 @@ def ask_gimp(gimp, work):
         return Answer(found[2] == "#t", found[1] == "#t", done.stdout)
 
 
+def remembered_plug_ins(settings):
+    """What this GIMP remembers of its own plug-ins, as pluginrc has it; of those for Python nothing, lest it be so no more."""
+    try:
+        head, *known = re.split(rb"^(?=\(plug-in-def )", (settings / "pluginrc").read_bytes(), flags=re.M)
+    except OSError:
+        return b""
+    own = re.compile(rb'\(plug-in-def "\$\{gimp_plug_in_dir\}(?!.*python)')
+    return head + b"".join(plug_in for plug_in in known if own.match(plug_in))
+
+
+def remembered_state(settings):
+    """The lines of the user's gimprc without which GIMP forgets what it remembers of plug-ins."""
+    names = "config-version|prev-language"
+    return "".join(f"{line}\n" for line in re.findall(rf'^\((?:{names}) "[^"]*"\)', read_gimprc(settings), re.M))
+
+
 def plug_in_path(settings):
     """Where this GIMP looks for plug-ins: what the user has set, or the usual folders; as gimprc writes it."""
-    path = os.pathsep.join(["${gimp_dir}/plug-ins", "${gimp_plug_in_dir}/plug-ins"])
+    usual = os.pathsep.join(["${gimp_dir}/plug-ins", "${gimp_plug_in_dir}/plug-ins"])
+    found = re.search(r'^\s*\(plug-in-path\s+"([^"]*)"', read_gimprc(settings), re.M)
+    return (found[1] if found else usual).replace("${gimp_dir}", settings.as_posix())
+
+
+def read_gimprc(settings):
+    """What the user has set, as text; empty where nothing is."""
     try:
-        found = re.search(r'^\s*\(plug-in-path\s+"([^"]*)"', (settings / "gimprc").read_text("utf-8", "replace"), re.M)
-        path = found[1] if found else path
+        return (settings / "gimprc").read_text("utf-8", "replace")
     except OSError:
-        pass
-    return path.replace("${gimp_dir}", settings.as_posix())
+        return ""
 
 
 def why_invisible(gimp, answer):

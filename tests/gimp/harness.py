@@ -86,6 +86,7 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
     (gimp.on_host(gimp.profile) / "gimprc").write_text(
         QUIET + f'(config-version "{version}")\n'
     )  # else it says welcome
+    run(gimp, ["gimp-console", "-idf", "--quit"])  # who wants a plug-in has used GIMP before: it knows its own ones
     return gimp
 
 
