@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from environments import take_compiled
 from folders import changed, tree
 from pins import read_pins
 
@@ -705,6 +706,7 @@ def packaged(home, people, wheel):
     shutil.copytree(there, packages, copy_function=link_where_missing, dirs_exist_ok=True, ignore=own)
     pip = [venv / "bin/python", "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
     subprocess.run(pip, check=True)
+    take_compiled(there, packages)
     programs = program(people, "bin/gimp-console", GIMP).parent
     nobody = people / "nobody with pipx"
     nobody.mkdir()

@@ -18,6 +18,7 @@ import icc
 import numpy as np
 import PIL.ImageCms
 import pytest
+from environments import take_compiled
 from folders import changed, tree
 from PIL import Image
 from pins import read_pins
@@ -1522,6 +1523,7 @@ def test_a_wheel_does_what_install_py_does(gimp, tmp_path):
     (packages / "dependencies.pth").write_text(str(other))
     pip = [venv / "bin/python", "-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed"]
     harness.run(gimp, [*pip, folder / wheel.name])
+    take_compiled(gimp.on_host(other), packages)
 
     def hairmask(action):
         run = 'hairmask=$1; shift; "$hairmask" gimp "$@"; echo "exit status $?"'
