@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes a Debian root with a real GIMP 3 for the tests: build_root.sh DIR SUITE
 # trixie has GIMP 3.0, forky 3.2. Needs root and Debian; uses the mirror that apt is configured with.
-# Run again: a complete root is kept and only its mounts are looked after.
+# Run again: a complete root is kept and only its mounts are looked after. Run twice at once, the second waits.
 set -euo pipefail
 dir=${1:?usage: build_root.sh DIR SUITE} suite=${2:?usage: build_root.sh DIR SUITE}
 mkdir -p "$dir"; dir=$(cd "$dir" && pwd -P)
 ready=$dir/.ready building=$dir.building
+exec 9>"$dir.lock"; flock 9
 packages="gimp gir1.2-gimp-3.0 gir1.2-gtk-3.0 python3 python3-gi python3-gi-cairo python3-venv \
   xvfb xdotool openbox x11-utils imagemagick dbus fonts-dejavu-core fonts-nanum adwaita-icon-theme locales"
 languages="de_DE ko_KR"
@@ -40,7 +41,8 @@ if [ -e "$ready" ]; then
   exit 0
 fi
 
-command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -y -q debootstrap; }
+command -v debootstrap >/dev/null ||
+  flock "$(dirname "$dir")/apt.lock" sh -c "apt-get update -q && apt-get install -y -q debootstrap"
 sources=/etc/apt/sources.list.d/debian.sources
 mirror=$(sed -n 's/^URIs: *//p' "$sources" 2>/dev/null | head -n 1)
 [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" {print $2; exit}' /etc/apt/sources.list)
