@@ -4,7 +4,6 @@ import os
 
 from gi.repository import Gegl, Gimp, Gio
 
-
 opened = {}  # the portrait by its path
 
 
