@@ -1360,7 +1360,7 @@ def test_cancel_at_every_stage_and_changes_during_the_run(gimp, calls):
     slow = gimp.home / "slow python"
     gimp.on_host(slow).write_text("#!/bin/sh\nsleep 600\n")
     gimp.on_host(slow).chmod(0o755)
-    side = 4800
+    side = 4000
     with open_portrait(gimp, "--console-messages") as (window, remote, number):
         open_dialog(window, number)
         window.key("alt+o")
