@@ -19,7 +19,9 @@ REDUCED = 4  # the colors around are looked for in a copy of the guide this much
 NEIGHBORHOODS = ((13, 1.0), (49, 0.05), (193, 0.002))  # sides of the neighbourhoods there, pixels, and their weights
 NOISE = 0.01  # squared distance of two colors below which they count as one
 CERTAIN_MARGIN = 0.02  # probabilities within this of 0 or of 1 are left as they are …
-NETWORK_REACH = 44  # … unless an uncertain one is within so many pixels of the guide
+NETWORK_REACH = (
+    0.09  # … unless an uncertain one is within so much of the long side: as far as curls stand out from hair
+)
 WIDE_SIDE = 31  # pixels of the map; over squares of that side an outline is a small part …
 UNDECIDED = (0.5, 0.8)  # … so where 4 p (1 - p) has such a mean there is none; at the second the map stays as it is
 KEPT_SIDE = 3  # pixels of the map as the network gave it; over squares of that side the matte has as much hair or more
@@ -49,7 +51,7 @@ def matting_coefficients(
     x = np.pad(matting_features(guide, p), ((0, below), (0, right), (0, 0)), "edge")
     out = np.zeros((*x.shape[:2], 4), np.float32)
     out[..., 3] = x[..., 3]
-    share = uncertain_share(x[..., 3]) * decided_share(x[..., 3], pixel)
+    share = np.pad(uncertain_share(p) * decided_share(p, pixel), ((0, below), (0, right)), "edge")
     for i, top in enumerate(rows):
         fade_down = tile_feather(i > 0, i < len(rows) - 1)
         for j, left in enumerate(columns):
@@ -85,15 +87,16 @@ def missing_hair(guide: np.ndarray, p: np.ndarray, pixel: float, coefficients: n
 
 
 def uncertain_share(p: np.ndarray) -> np.ndarray:
-    """How much the network has to say: 1 where p is uncertain and nearby, falling to 0 at NETWORK_REACH pixels from there.
+    """How much the network has to say: 1 where p is uncertain and nearby, falling to 0 at NETWORK_REACH from there.
 
     p: (h, w) float32, 0…1; returned alike.
     """
     uncertain = ((p > CERTAIN_MARGIN) & (p < 1 - CERTAIN_MARGIN)).astype(np.float32)
     size = (-(-p.shape[1] // REDUCED), -(-p.shape[0] // REDUCED))
     near = (cv2.resize(uncertain, size, interpolation=cv2.INTER_AREA) > 0).astype(np.float32)
-    ramp = NETWORK_REACH // REDUCED // 4  # half the ramp's width
-    side = 2 * (NETWORK_REACH // REDUCED - ramp) + 1
+    reach = round(NETWORK_REACH * max(size))
+    ramp = reach // 4  # half the ramp's width
+    side = 2 * (reach - ramp) + 1
     near = cv2.dilate(near, cv2.getStructuringElement(cv2.MORPH_RECT, (side, side)))
     near = cv2.blur(near, (2 * ramp + 1, 2 * ramp + 1), borderType=cv2.BORDER_REFLECT_101)
     return cv2.resize(near, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
