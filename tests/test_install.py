@@ -170,14 +170,6 @@ def test_what_is_installed_is_what_is_pinned(home):
     assert len(installed) > 10 and installed.items() <= pinned.items()
 
 
-def test_demo_draws_before_and_after(home, portrait):
-    done = run_installer(home, "--demo", portrait)
-    assert done.returncode == 0, done.stderr
-    picture = Path(done.stdout.strip().splitlines()[-1].removeprefix("Before and after: "))
-    assert read_photo(picture).width > 1000
-    shutil.rmtree(picture.parent)  # it is the user's: uninstalling would leave it
-
-
 def test_demo_of_a_file_that_is_no_photo(home, tmp_path, monkeypatch, capfd):
     (tmp_path / "words.jpg").write_text("words")
     monkeypatch.chdir(tmp_path)
@@ -188,10 +180,13 @@ def test_demo_of_a_file_that_is_no_photo(home, tmp_path, monkeypatch, capfd):
 # Again, and from an older version
 
 
-def test_running_it_twice_is_harmless_and_needs_no_network(home):
+def test_running_it_twice_is_harmless_needs_no_network_and_draws_a_demo(home, portrait):
     before = {path for path in tree(home) if "__pycache__" not in path.parts}
-    done = run_installer(home, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    done = run_installer(home, "--demo", portrait, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
     assert done.returncode == 0, done.stderr
+    picture = Path(done.stdout.strip().splitlines()[-1].removeprefix("Before and after: "))
+    assert read_photo(picture).width > 1000
+    shutil.rmtree(picture.parent)  # it is the user's: uninstalling would leave it
     assert {path for path in tree(home) if "__pycache__" not in path.parts} == before
 
 
