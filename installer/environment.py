@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -273,12 +274,18 @@ def _compile(python, sandbox):
         )
 
 
+def _proxy_refuses(said):
+    """Whether what pip could not connect to is the proxy, which newer pips name like any other host."""
+    refused = re.search(r"host='([^']+)', port=(\d+)\): Failed to establish", said)
+    return refused and any(f"{refused[1]}:{refused[2]}" in proxy for proxy in urllib.request.getproxies().values())
+
+
 def explain_pip(said):
     """Why pip failed, in one sentence that ends in what to do."""
     refusal = _refusal(said)
     if refusal:
         return f"The packages could not be installed: {refusal}, then run this again."
-    if "ProxyError" in said or "Cannot connect to proxy" in said:
+    if "ProxyError" in said or "Cannot connect to proxy" in said or _proxy_refuses(said):
         return (
             "The packages could not be downloaded, because the proxy does not answer: "
             "check HTTPS_PROXY (or pip's own setting), then run this again."

@@ -365,10 +365,11 @@ def test_what_pip_says_becomes_one_sentence(sentence, said):
     assert sentence in explained and "\n" not in explained and re.search("run this (again|with)", explained)
 
 
-def test_a_dead_proxy_is_named():
+def test_a_dead_proxy_is_named(monkeypatch):
     """A real pip, through a proxy that is not there."""
     more = without_network(PIP_INDEX_URL="https://index.invalid/simple", no_proxy="", PIP_RETRIES="1")
-    more |= {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     command = [sys.executable, "-I", "-m", "pip", "download", "--no-deps", "hatchling"]
     said = system.run_quietly(command, more).stdout
     assert "the proxy does not answer" in environment.explain_pip(said)
