@@ -247,7 +247,7 @@ def _fill(python, extras, sandbox, variables, product):
         return run_quietly(command, variables)
 
     print(f"Installing ONNX Runtime ({extras[0]} build) and what else is needed …", flush=True)
-    if "test" in extras:  # so many packages, of thousands of files each, that an old pip takes twice as long to choose
+    if "test" in extras:  # so many packages that an old pip takes twice as long to choose their versions
         install("pip>=25")
     installed = install("pip" if IN_PACKAGE else "hatchling")
     if installed.returncode == 0:

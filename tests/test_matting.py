@@ -112,15 +112,15 @@ def test_the_finer_the_map_the_nearer_the_matte_keeps_to_it():
 
 
 def test_what_is_certain_stays_away_from_what_is_not():
-    p = np.zeros((300, 400), np.float32)
+    p = np.zeros((300, 800), np.float32)
     p[:, :50] = 1
     p[100:110, 48:52] = 0.5
     share = uncertain_share(p)
     assert share.shape == p.shape and share.min() == 0 and share.max() == 1 and (share[100:110, 48:52] == 1).all()
-    reach = round(NETWORK_REACH * 400)
-    assert (share[:, 52 + reach + 8 :] == 0).all() and share[105, 52 + reach // 3] == 1
+    reach = round(NETWORK_REACH * 800)
+    assert (share[:, 52 + reach + 8 :] == 0).all() and share[105, 52 + reach // 2] == 1
     assert not uncertain_share(np.round(p)).any() and uncertain_share(np.full((3, 2), 0.5, np.float32)).all()
-    found = matting_coefficients(np.random.default_rng(3).random((300, 400, 3), np.float32), p, 3.0, guess)
+    found = matting_coefficients(np.random.default_rng(3).random((300, 800, 3), np.float32), p, 3.0, guess)
     untouched = share == 0
     np.testing.assert_array_equal(found[untouched & (p == 0)][:, 3], 0)
     assert not found[untouched][:, :3].any() and (found[share == 1][:, :3] == [1, 0, 0]).all()
