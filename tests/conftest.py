@@ -15,6 +15,9 @@ from hairmask_core.segmentation.segmenter import open_model
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
+sys.path.append(str(HERE / "gimp"))
+import harness  # noqa: E402
+
 # The marker of all tests in a folder, and of all tests that use a fixture.
 MARKER_OF_FOLDER = {"gimp": "gimp", "gimp2": "install"}
 MARKER_OF_FIXTURE = {"people": "install"}
@@ -29,21 +32,35 @@ sys.path.append(str(REPOSITORY))  # models/training, behind the installed produc
 sys.path.append(str(REPOSITORY / "gimp_plugin"))  # catalogs.py
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One process for each core, and before them one for each GIMP, which waits for windows and installations."""
+    return len(cores()) + len(gimps(config))
+
+
 def pytest_configure(config):
-    """Give each of the processes that run beside each other cores of its own, and with them a share of the threads."""
-    if config.option.markexpr == "gimp":  # whose programs wait for each other, and take turns by themselves
-        return
+    """Give each process that computes a core of its own, and with it a share of the threads."""
     worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if worker and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        mine = cores[int(worker.removeprefix("gw")) :: count]
+        drivers = len(gimps(config))  # xdist gives the first tests, those of GIMPs, to the first processes
+        number = int(worker.removeprefix("gw")) - drivers
+        mine = cores()[number :: count - drivers] if number >= 0 else []
         if mine:
             os.sched_setaffinity(0, mine)
 
 
+def cores():
+    """The numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def gimps(config):
+    """The GIMPs that the chosen tests drive."""
+    return [] if "not gimp" in config.option.markexpr else harness.wanted_series()
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Mark the tests by folder and fixtures, keep those of a file together, and begin with what takes longest."""
+    """Mark the tests by folder and fixtures, keep those of a file together, and begin with what takes longest: GIMPs."""
     ranks = {}
     for item in items:
         markers = {MARKER_OF_FOLDER.get(item.path.parent.name)} if not any(item.iter_markers("install")) else set()
@@ -53,7 +70,7 @@ def pytest_collection_modifyitems(items):
         if not any(item.iter_markers("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         has = {marker.name for marker in item.iter_markers()}
-        rank = 0 if "install" in has else 1 if has & {"training", "slow"} else 2
+        rank = 0 if "gimp" in has else 1 if "install" in has else 2 if has & {"training", "slow"} else 3
         ranks[group_of(item)] = min(rank, ranks.get(group_of(item), rank))
     items.sort(key=lambda item: ranks[group_of(item)])  # stable: otherwise as they were
 

@@ -7,7 +7,6 @@ tells where they are for the test.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -77,7 +76,6 @@ def open_gimp(series: str, scratch: Path) -> Gimp:
         gimp = Gimp(series, None, scratch / "gimp home")
     else:
         gimp = Gimp(series, build_root(series), HOME_IN_ROOT)
-        _note(gimp).unlink(missing_ok=True)
     end_all_processes(gimp)
     shutil.rmtree(gimp.on_host(gimp.home), ignore_errors=True)
     gimp.on_host(gimp.home / "run").mkdir(parents=True, mode=0o700)
@@ -169,47 +167,11 @@ json.dump(RESULT, open(HOME + "/answer.json", "w"))
     return result
 
 
-def prepare(series: str) -> None:
-    """Install the product in that GIMP's Debian root, for `open_installed_gimp` to find. Nothing else may use the root."""
-    assert own_gimp() != series, "the machine's own GIMP has no root to be prepared"
-    gimp = open_gimp(series, Path("/nowhere"))
-    said = install_product(gimp)
-    _note(gimp).write_text(json.dumps({"source": digest_of_source(), "said": said}))
-
-
-def open_installed_gimp(series: str, scratch: Path) -> tuple[Gimp, str]:
-    """A GIMP with the product installed by install.py, and what that said. What `prepare` left is used, once."""
-    if own_gimp() != series:
-        gimp = Gimp(series, ROOTS / SUITES[series], HOME_IN_ROOT)
-        note = _note(gimp)
-        if note.exists():
-            prepared = json.loads(note.read_text())
-            note.unlink()  # the tests change the installation
-            if prepared["source"] == digest_of_source():
-                mounted = build_root(series)
-                assert mounted == gimp.root
-                return gimp, prepared["said"]
-    gimp = open_gimp(series, scratch)
-    return gimp, install_product(gimp)
-
-
-def _note(gimp: Gimp) -> Path:
-    return gimp.on_host("/srv/prepared.json")
-
-
 def source_files() -> list[str]:
     """The files of the working tree that a clone would have, and those that are not ignored."""
     command = ["git", "ls-files", "-coz", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     return sorted(name for name in listed.split("\0") if name and (REPOSITORY / name).is_file())
-
-
-def digest_of_source() -> str:
-    """A digest of what `install_product` installs."""
-    found = hashlib.sha256()
-    for name in source_files():
-        found.update(f"{name} {hashlib.sha256((REPOSITORY / name).read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
 
 
 def install_product(gimp: Gimp) -> str:
