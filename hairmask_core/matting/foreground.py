@@ -14,7 +14,8 @@ more doubt: with d = s - p, e = u (1 + d² / (u + v)), and
 
     a = p + k d,  k = e / (e + v),
 
-the mean of both measurements, each by the inverse of its variance. Far inside, u is 0: highlights there are hair.
+the mean of both measurements, each by the inverse of its variance. Far inside, u is 0: highlights there are hair. Where hair
+is cropped and skin shows through (`cropped`), the matte says nothing of a: F̄, B̄ and w are then those of hair and skin.
 
 With a known, F and B themselves are found as in Germer, Uelwer, Conrad, Harmeling 2020, "Fast Multi-Level Foreground
 Estimation".
@@ -26,10 +27,10 @@ import cv2
 import numpy as np
 
 from ..photo.pixels import bounded, check_map, check_rgb, to_float
+from .cropped import SURE, depth, find_cropped
 
 SURVEY_SIDE = 256  # pixels of the map in which F̄, B̄, w, u and v are found
 LONG_SIDE = 512  # pixels of the map: beside the outline's own texture, which is the photo's, colors change slowly
-SURE = 0.95  # from here on, and below 1 - SURE, the matte says that a pixel is all hair, or none
 REACH = (
     0.025  # of the long side: so far from what is unsure a pixel is sure; twice as far inside, the matte alone counts
 )
@@ -43,6 +44,7 @@ LARGEST_ERROR = 0.25  # variance of a matte that says nothing
 EXPECTED = 1.15  # times v: so large may (s - p)² be before the matte is in doubt
 PULL, SMOOTHNESS = 1e-3, 1e-5  # weights of F̄ and B̄, and of the neighbors' colors where the share is even
 ROUNDS, COARSE_ROUNDS, COARSE = 2, 10, 32  # of relaxation at each level; at levels of so many pixels at most
+CROPPED_ERROR = 0.01  # variance of s where hair is cropped
 CHANNELS = 9  # of the map, see `edge_colors`
 
 
@@ -101,12 +103,14 @@ def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray 
     (off_hair,), (off_rest,) = means_nearby([(seen - 1) ** 2], sure_hair), means_nearby([seen**2], sure_rest)
     v = p * p * off_hair + (1 - p) ** 2 * off_rest + np.float32(NOISE**2) / np.maximum(contrast, np.float32(1e-6))
     u = matte_errors(seen - p_single, v, (inside < 1) & (outside < 1), max(size)) * np.clip(2 - inside, 0, 1) ** 2
-    return cv2.merge([hair, behind, direction, *(x.astype(np.float32) for x in (offset, u, v))])
-
-
-def depth(where: np.ndarray) -> np.ndarray:
-    """How far each pixel lies from the nearest that is not one of them: (h, w) bool -> float32, pixels."""
-    return cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 3)
+    found = cv2.merge([hair, behind, direction, *(x.astype(np.float32) for x in (offset, u, v))])
+    mean = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
+    cropped = find_cropped(mean, p * visible)
+    if cropped is None:
+        return found
+    offset = cropped.direction @ cropped.skin
+    there = [*cropped.hair, *cropped.skin, *cropped.direction, offset, LARGEST_ERROR, CROPPED_ERROR]
+    return found + cropped.where[..., None] * (np.float32(there) - found)
 
 
 def sureness(inside: np.ndarray, p: np.ndarray) -> np.ndarray:
