@@ -110,7 +110,7 @@ def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray 
         return found
     offset = cropped.direction @ cropped.skin
     there = [*cropped.hair, *cropped.skin, *cropped.direction, offset, LARGEST_ERROR, CROPPED_ERROR]
-    return found + cropped.where[..., None] * (np.float32(there) - found)
+    return found + cropped.where[..., None] * (np.array(there, np.float32) - found)
 
 
 def sureness(inside: np.ndarray, p: np.ndarray) -> np.ndarray:
