@@ -85,21 +85,30 @@ def find_cropped(rgb: np.ndarray, p: np.ndarray) -> Cropped | None:
     trust *= float(np.clip(2 - t[far].mean() / FAR_SKIN, 0, 1)) if far.any() else 0.0
     if not trust:
         return None
-    beside = share_beside(skin, p <= 1 - SURE, SIDE_BY_SIDE * long_side)
-    rim = (inside < RIM / 2 * long_side) & (p > 1 - SURE)
-    ways = np.where(rim, t * beside, np.where((p > 1 - SURE) | skin, t, 0)).astype(np.float32)
+    where = decide_where(t, skin, p, inside, trust)
+    if not where.any():
+        return None
+    return Cropped(where, *(x.astype(np.float32) for x in (told.hair, bare, told.direction)))
+
+
+def decide_where(t: np.ndarray, skin: np.ndarray, p: np.ndarray, inside: np.ndarray, trust: float) -> np.ndarray:
+    """How much color alone decides in each place, (h, w) float32, 0…1; see above.
+
+    t: (h, w) float32, as `skin_share` gives it. skin: (h, w) bool, bare skin. inside: (h, w) float32, how many pixels within sure
+    hair. trust: 0…1.
+    """
+    long_side, some_hair = max(p.shape), p > 1 - SURE
+    beside = share_beside(skin, ~some_hair, SIDE_BY_SIDE * long_side)
+    rim = some_hair & (inside < RIM / 2 * long_side)
+    ways = np.where(rim, t * beside, np.where(some_hair | skin, t, 0)).astype(np.float32)
     led_to = reconstruct(np.where(skin, ways, 0).astype(np.float32), ways)
     led_to *= holding(led_to > FAINT, (led_to >= CLEAR) & (inside >= RIM / 4 * long_side))
-    where = np.clip(cv2.blur(led_to, (3, 3)) * np.float32(trust / PLAIN), 0, 1)
-    where[p <= 1 - SURE] = 0
-    within = where * np.clip(4 * inside / (RIM * long_side) - 1, 0, 1)  # at the very outline any hair meets skin
+    shown = np.clip(cv2.blur(led_to, (3, 3)) * np.float32(trust / PLAIN), 0, 1) * some_hair
+    within = shown * np.clip(4 * inside / (RIM * long_side) - 1, 0, 1)  # at the very outline any hair meets skin
     side = 2 * round(RIM * long_side) + 1
     around = cv2.dilate(within, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) * beside
     where = np.maximum(within, np.where(inside < RIM * long_side, around, 0))
-    where = cv2.blur(where.astype(np.float32), (5, 5))
-    if where.max() <= 0:
-        return None
-    return Cropped(where, *(x.astype(np.float32) for x in (told.hair, bare, told.direction)))
+    return cv2.blur(where.astype(np.float32), (5, 5))
 
 
 def depth(where: np.ndarray) -> np.ndarray:
