@@ -104,6 +104,10 @@ def test_photos_of_one_kind_only(shape, p):
     assert find_cropped(np.full((*shape, 3), 0.1, np.float32), np.full(shape, p, np.float32)) is None
 
 
+def test_hair_that_fills_the_photo():
+    assert find_cropped(layers()[0], np.ones((SIDE, SIDE), np.float32)) is None
+
+
 def test_reconstruction_is_that_of_the_literature():
     rng = np.random.default_rng(1)
     mask = rng.random((40, 60)).astype(np.float32)

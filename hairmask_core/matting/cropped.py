@@ -25,6 +25,7 @@ NEARBY = 0.12  # of the long side: so near the hair skin is looked for
 SKIN_HUE, SKIN_CHROMA = (15.0, 80.0), (0.025, 0.17)  # of skin in OKLab, in degrees
 SKIN_LIGHTER = 0.15  # so much lighter than the hair, in perceived lightness; else nobody sees it through the hair
 LEAST_HAIR, LEAST_SKIN = 50, 20  # pixels of the map, by which colors are told
+MOST_HAIR = 4096  # pixels by which the hair's color is told
 LEAST_SKIN_SHARE = 0.02  # of the hair's pixels
 DEEP = 0.02  # of the long side: so far inside hair has its own color
 HAIR_ROUNDS, BARE = 4, 0.35  # the hair's color is told again without what had so large a t
@@ -66,17 +67,17 @@ def find_cropped(rgb: np.ndarray, p: np.ndarray) -> Cropped | None:
     long_side = max(p.shape)
     side = 2 * round(STRANDS * long_side / 2) + 1
     rgb = cv2.blur(rgb, (side, side), borderType=cv2.BORDER_REFLECT_101)
-    lightness, skin = skin_beside(rgb, p)
     hair = p >= SURE
     inside = depth(hair)
-    deep = hair & (inside >= min(DEEP * long_side, inside.max() / 2))
-    if deep.sum() < LEAST_HAIR:
+    colors = rgb[hair & (inside >= min(DEEP * long_side, inside.max() / 2))]
+    if len(colors) < LEAST_HAIR:
         return None
-    skin &= lightness > np.median(lightness[deep]) + SKIN_LIGHTER
+    colors = colors[:: 1 + len(colors) // MOST_HAIR]
+    skin = skin_beside(rgb, p, float(np.median(look(colors)[0])) + SKIN_LIGHTER)
     if skin.sum() < max(LEAST_SKIN, LEAST_SKIN_SHARE * hair.sum()):
         return None
     bare = np.median(rgb[skin], axis=0).astype(np.float64)
-    told = tell_hair(rgb[deep].astype(np.float64), bare)
+    told = tell_hair(colors.astype(np.float64), bare)
     if told is None or not (trust := trust_in(told.hair)):
         return None
     t = skin_share(rgb, bare, told)
@@ -116,14 +117,24 @@ def depth(where: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 3)
 
 
-def skin_beside(rgb: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Perceived lightness, (h, w), and what near the hair has skin's hue and chroma, (h, w) bool."""
-    lab = rgb_to_oklab(np.ascontiguousarray(rgb)).astype(np.float64)
-    hue, chroma = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])), np.hypot(lab[..., 1], lab[..., 2])
+def look(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Perceived lightness, 0…1, and OKLab's hue, in degrees, and chroma of (n, 3) float32 sRGB colors: (n,) float64 each."""
+    lab = rgb_to_oklab(np.ascontiguousarray(colors, np.float32)[None])[0].astype(np.float64)
+    hue, chroma = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])), np.hypot(lab[:, 1], lab[:, 2])
+    return perceived(np.clip(lab[:, 0], 0, 1)), hue, chroma
+
+
+def skin_beside(rgb: np.ndarray, p: np.ndarray, darkest: float) -> np.ndarray:
+    """What near the hair has skin's hue and chroma, and is lighter than that: (h, w) bool."""
     outside = p <= 1 - SURE
     near = outside & (depth(outside) <= NEARBY * max(p.shape))
+    skin = np.zeros(p.shape, bool)
+    if not near.any():
+        return skin
+    lightness, hue, chroma = look(rgb[near])
     like_skin = (hue > SKIN_HUE[0]) & (hue < SKIN_HUE[1]) & (chroma > SKIN_CHROMA[0]) & (chroma < SKIN_CHROMA[1])
-    return perceived(np.clip(lab[..., 0], 0, 1)), near & like_skin
+    skin[near] = like_skin & (lightness > darkest)
+    return skin
 
 
 class HairColor(NamedTuple):
@@ -157,9 +168,7 @@ def tell_hair(colors: np.ndarray, skin: np.ndarray) -> HairColor | None:
 
 def trust_in(hair: np.ndarray) -> float:
     """How sure it is that no highlight of such hair has the color of skin, 0…1. hair: (3,) float64."""
-    lightness = perceived(
-        np.clip(rgb_to_oklab(hair.astype(np.float32)[None, None])[..., 0].astype(np.float64), 0, 1)
-    ).item()
+    lightness = look(hair[None])[0].item()
     saturation = (hair.max() - hair.min()) / max(hair.max(), 1e-6)
     return float(
         np.prod(
