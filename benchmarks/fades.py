@@ -1,9 +1,13 @@
 """Dark hair, cropped or thin so that skin shows through, dyed platinum.
 
+    python -m benchmarks.fades
     python -m benchmarks.fades --data DATA [--choose] [--sheet FILE.png]
 
+Without photos: a drawn neck, faded from black to bare, whose true share of skin is known; the mean ΔE2000 (CIEDE2000) of the
+fade to the truth, with what ships and as if all were hair.
+
 Dark-haired photos of Figaro-1k and the CelebA sets, those kept for reports; --choose: for choices. Printed: in how many
-photos skin was found to show through (`matting.cropped`), and the share of their hair's pixels that are nearly white once
+photos skin was found to show through (`matting.visible_skin`), and the share of their hair's pixels that are nearly white once
 dyed (L* above 95), with what ships and as if all were hair, which is a bad result known beforehand; and the same of the
 photos in which none was found. --sheet: the photos in which most changes: photo, as if all were hair, what ships.
 """
@@ -17,15 +21,18 @@ from unittest import mock
 
 import cv2
 import numpy as np
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hairmask_core.color.blend import blend
+from hairmask_core.color.recolor import recolor
+from hairmask_core.color.shades import find_shade
 from hairmask_core.evaluation.evaluate import find_pairs
-from hairmask_core.hair.tone import HairMatte
+from hairmask_core.hair.tone import Hair, HairMatte, HairTone, measure_tone
 from hairmask_core.matting import foreground
+from hairmask_core.photo.base import find_base
 from hairmask_core.photo.files import read_photo
-from hairmask_core.photo.pixels import Photo
-from hairmask_core.pipeline import find_hair, recolor_layer
+from hairmask_core.photo.pixels import Photo, from_float
+from hairmask_core.pipeline import find_edge_colors, find_hair, recolor_layer
 from hairmask_core.segmentation.segmenter import open_model
 
 SETS = ("figaro1k", "celebamask", "celebahq")
@@ -35,6 +42,57 @@ LEAST_HAIR = 0.03  # of the photo
 WHITE = 95  # L*
 SURE = 0.9  # of the matte
 ON_SHEET, CELL = 12, 320  # photos, pixels
+
+
+SIDE = 256
+FADE = slice(100, 180)  # rows in which hair becomes skin
+SKIN = (205, 155, 130)
+
+
+def layers(color=(30, 27, 26), skin=SKIN) -> tuple[np.ndarray, np.ndarray]:
+    """Hair with lighter strands, and skin: (SIDE, SIDE, 3) float32 each, 0…1."""
+    rng = np.random.default_rng(0)
+    strands = np.clip(rng.normal(0, 1, (1, SIDE, 1)), 0, 3) * 12 + rng.normal(0, 4, (SIDE, SIDE, 1))
+    hair = np.array(color) + strands
+    bare = np.array(skin) + rng.normal(0, 3, (SIDE, SIDE, 1))
+    hair, bare = (np.clip(part / 255, 0, 1).astype(np.float32) for part in (hair, bare))
+    return hair, bare
+
+
+def bare_share() -> np.ndarray:
+    """Of a neck that is faded from black at the top to bare skin at the bottom: (SIDE, SIDE, 1) float32."""
+    rows = np.clip((np.arange(SIDE) - FADE.start) / (FADE.stop - FADE.start), 0, 1)
+    return np.broadcast_to(rows[:, None, None], (SIDE, SIDE, 1)).astype(np.float32)
+
+
+def matte() -> np.ndarray:
+    """As masks have it: hair throughout, down to where hardly any is left."""
+    return np.clip((FADE.stop - 8 - np.arange(SIDE)) / 6, 0, 1)[:, None].repeat(SIDE, 1).astype(np.float32)
+
+
+def mixed(hair: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    return hair + bare_share() * (skin - hair)
+
+
+def seen(photo: np.ndarray, tone: HairTone) -> np.ndarray:
+    """The photo dyed platinum through the matte, (SIDE, SIDE, 3) uint8."""
+    photo = Photo(from_float(photo, np.uint8))
+    edges, base = find_edge_colors(photo, matte()), find_base(photo.rgb)
+    return blend(photo.rgb, recolor_layer(photo, Hair(matte(), 0.5, tone=tone, edges=edges, base=base), SHADE), matte())
+
+
+def drawn_fade() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The drawn neck dyed: the truth, (SIDE, SIDE, 3) float32, 0…1; as if all were hair and what ships, uint8."""
+    hair, skin = layers()
+    photo, tone = mixed(hair, skin), measure_tone(hair, np.ones((SIDE, SIDE), np.float32))
+    dyed = recolor(from_float(hair, np.uint8), tone, find_shade(SHADE).rgb) / np.float32(255)
+    with mock.patch.object(foreground, "find_visible_skin", return_value=None):
+        before = seen(photo, tone)
+    return dyed + bare_share() * (skin - dyed), before, seen(photo, tone)
+
+
+def fade_error(image: np.ndarray, truth: np.ndarray) -> float:
+    return float(deltaE_ciede2000(rgb2lab(image / 255), rgb2lab(truth))[FADE].mean())
 
 
 def dye(photo: Photo, hair: HairMatte) -> np.ndarray:
@@ -47,10 +105,14 @@ def white_share(dyed: np.ndarray, hair: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
+    if not args.data:
+        truth, before, now = drawn_fade()
+        print(f"As if all were hair {fade_error(before, truth):.1f}, ships {fade_error(now, truth):.1f}")
+        return
     model, rows, changed = open_model(device="cpu"), [], []
     pairs = [pair for name in SETS for pair in find_pairs(args.data / name / "images", args.data / name / "masks")]
     for path in (path for path, _ in pairs if zlib.crc32(path.stem.encode()) % 10 == args.choose):
@@ -59,7 +121,7 @@ def main() -> None:
         where = hair.matte >= SURE
         if hair.share < LEAST_HAIR or np.median(rgb2lab(photo.rgb[where][None])[..., 0]) > DARK:
             continue
-        with mock.patch.object(foreground, "find_cropped", return_value=None):
+        with mock.patch.object(foreground, "find_visible_skin", return_value=None):
             before = dye(photo, find_hair(photo, model))
         now = dye(photo, hair)
         shares = white_share(before, where), white_share(now, where)

@@ -15,7 +15,7 @@ more doubt: with d = s - p, e = u (1 + d² / (u + v)), and
     a = p + k d,  k = e / (e + v),
 
 the mean of both measurements, each by the inverse of its variance. Far inside, u is 0: highlights there are hair. Where hair
-is cropped and skin shows through (`cropped`), the matte says nothing of a: F̄, B̄ and w are then those of hair and skin.
+is cropped and skin shows through (`visible_skin`), the matte says nothing of a: F̄, B̄ and w are then those of hair and skin.
 
 With a known, F and B themselves are found as in Germer, Uelwer, Conrad, Harmeling 2020, "Fast Multi-Level Foreground
 Estimation".
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from ..photo.pixels import bounded, check_map, check_rgb, to_float
-from .cropped import SURE, depth, find_cropped
+from .visible_skin import SURE, depth, find_visible_skin
 
 SURVEY_SIDE = 256  # pixels of the map in which F̄, B̄, w, u and v are found
 LONG_SIDE = 512  # pixels of the map: beside the outline's own texture, which is the photo's, colors change slowly
@@ -44,7 +44,7 @@ LARGEST_ERROR = 0.25  # variance of a matte that says nothing
 EXPECTED = 1.15  # times v: so large may (s - p)² be before the matte is in doubt
 PULL, SMOOTHNESS = 1e-3, 1e-5  # weights of F̄ and B̄, and of the neighbors' colors where the share is even
 ROUNDS, COARSE_ROUNDS, COARSE = 2, 10, 32  # of relaxation at each level; at levels of so many pixels at most
-CROPPED_ERROR = 0.01  # variance of s where hair is cropped
+SKIN_ERROR = 0.01  # variance of s where skin shows through
 CHANNELS = 9  # of the map, see `edge_colors`
 
 
@@ -105,12 +105,12 @@ def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray 
     u = matte_errors(seen - p_single, v, (inside < 1) & (outside < 1), max(size)) * np.clip(2 - inside, 0, 1) ** 2
     found = cv2.merge([hair, behind, direction, *(x.astype(np.float32) for x in (offset, u, v))])
     mean = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
-    cropped = find_cropped(mean, p * visible)
-    if cropped is None:
+    skin_seen = find_visible_skin(mean, p * visible)
+    if skin_seen is None:
         return found
-    offset = cropped.direction @ cropped.skin
-    there = [*cropped.hair, *cropped.skin, *cropped.direction, offset, LARGEST_ERROR, CROPPED_ERROR]
-    return found + cropped.where[..., None] * (np.array(there, np.float32) - found)
+    offset = skin_seen.direction @ skin_seen.skin
+    there = [*skin_seen.hair, *skin_seen.skin, *skin_seen.direction, offset, LARGEST_ERROR, SKIN_ERROR]
+    return found + skin_seen.where[..., None] * (np.array(there, np.float32) - found)
 
 
 def sureness(inside: np.ndarray, p: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ the lightest of that hair, would come out white. A pixel there is I = t B + (1-t
 is told as in `foreground`, with one color of hair and one of skin for the whole photo.
 
 Highlights must not be taken for skin. Those of brown and blond hair have its color, so t is told of dark hair alone that has
-hardly any color of its own; not where much of the hair far from any skin would be skin by its color; only where some of it is nearly bare; and only where a way
-leads in from bare skin on which t nowhere falls below what it is at the end: grayscale reconstruction by dilation (Vincent
-1993, "Morphological grayscale reconstruction in image analysis").
+hardly any color of its own; not where much of the hair far from any skin would be skin by its color; only where some of it
+is nearly bare; and only where a way leads in from bare skin on which t nowhere falls below what it is at the end: grayscale
+reconstruction by dilation (Vincent 1993, "Morphological grayscale reconstruction in image analysis").
 """
 
 from __future__ import annotations
@@ -33,14 +33,10 @@ NOISE = 0.03  # standard deviation of each channel that is added to what was see
 OFF_LINE = 0.25  # distance from the line between both colors, in sRGB values, at which t is divided by e
 LARGEST_USUAL = 0.5  # of t in the hair itself, where its colors vary much
 ALL_SKIN = 0.9  # from here on it is skin throughout
-DARK, COLORLESS = (
-    (0.35, 0.45),
-    (0.33, 0.39),
-)  # hair's lightness and saturation: up to the first wholly, from the second on not
-FAR, FAR_SKIN = (
-    0.75,
-    0.03,
-)  # mean t of the quarter of the hair that is farthest from skin: up to here wholly, from twice that on not
+# The hair's lightness and saturation: up to the first wholly, from the second on not at all.
+DARK, COLORLESS = (0.35, 0.45), (0.33, 0.39)
+# Mean t of the quarter of the hair that is farthest from skin: up to here wholly, from twice that on not at all.
+FAR, FAR_SKIN = 0.75, 0.03
 SIDE_BY_SIDE = 0.16  # of the long side: squares in which most of what is behind the outline must be skin
 CLEAR, FAINT = 0.4, 0.01  # t that an area must have somewhere inside the outline, and that it ends at
 PLAIN = 0.1  # t from which on color alone decides
@@ -48,7 +44,7 @@ RIM = 0.05  # of the long side: so far beyond such places it decides about the o
 CHECK_EVERY = 8  # rounds of reconstruction
 
 
-class Cropped(NamedTuple):
+class VisibleSkin(NamedTuple):
     """Where skin shows through, (h, w) float32, 0 to 1: how much color alone decides there; the colors of hair and skin,
     (3,) float32 sRGB-encoded; and w, (3,) float32, with 1 - t = wᵀ (I - skin)."""
 
@@ -58,11 +54,10 @@ class Cropped(NamedTuple):
     direction: np.ndarray
 
 
-def find_cropped(rgb: np.ndarray, p: np.ndarray) -> Cropped | None:
+def find_visible_skin(rgb: np.ndarray, p: np.ndarray) -> VisibleSkin | None:
     """Where skin shows through the hair; None if it nowhere does.
 
-    rgb: (h, w, 3) float32, 0…1, the photo, shrunk to some hundred pixels. p: (h, w) float32, 0…1,
-    its matte.
+    rgb: (h, w, 3) float32, 0…1, the photo, shrunk to some hundred pixels. p: (h, w) float32, 0…1, its matte.
     """
     long_side = max(p.shape)
     side = 2 * round(STRANDS * long_side / 2) + 1
@@ -73,12 +68,12 @@ def find_cropped(rgb: np.ndarray, p: np.ndarray) -> Cropped | None:
     if len(colors) < LEAST_HAIR:
         return None
     colors = colors[:: 1 + len(colors) // MOST_HAIR]
-    skin = skin_beside(rgb, p, float(np.median(look(colors)[0])) + SKIN_LIGHTER)
+    skin = skin_beside(rgb, p, float(np.median(lightness_hue_chroma(colors)[0])) + SKIN_LIGHTER)
     if skin.sum() < max(LEAST_SKIN, LEAST_SKIN_SHARE * hair.sum()):
         return None
     bare = np.median(rgb[skin], axis=0).astype(np.float64)
     told = tell_hair(colors.astype(np.float64), bare)
-    if told is None or not (trust := trust_in(told.hair)):
+    if told is None or not (trust := confidence_in(told.hair)):
         return None
     t = skin_share(rgb, bare, told)
     away = depth(~skin)
@@ -89,7 +84,7 @@ def find_cropped(rgb: np.ndarray, p: np.ndarray) -> Cropped | None:
     where = decide_where(t, skin, p, inside, trust)
     if not where.any():
         return None
-    return Cropped(where, *(x.astype(np.float32) for x in (told.hair, bare, told.direction)))
+    return VisibleSkin(where, *(x.astype(np.float32) for x in (told.hair, bare, told.direction)))
 
 
 def decide_where(t: np.ndarray, skin: np.ndarray, p: np.ndarray, inside: np.ndarray, trust: float) -> np.ndarray:
@@ -103,7 +98,7 @@ def decide_where(t: np.ndarray, skin: np.ndarray, p: np.ndarray, inside: np.ndar
     rim = some_hair & (inside < RIM / 2 * long_side)
     ways = np.where(rim, t * beside, np.where(some_hair | skin, t, 0)).astype(np.float32)
     led_to = reconstruct(np.where(skin, ways, 0).astype(np.float32), ways)
-    led_to *= holding(led_to > FAINT, (led_to >= CLEAR) & (inside >= RIM / 4 * long_side))
+    led_to *= hysteresis(led_to > FAINT, (led_to >= CLEAR) & (inside >= RIM / 4 * long_side))
     shown = np.clip(cv2.blur(led_to, (3, 3)) * np.float32(trust / PLAIN), 0, 1) * some_hair
     within = shown * np.clip(4 * inside / (RIM * long_side) - 1, 0, 1)  # at the very outline any hair meets skin
     side = 2 * round(RIM * long_side) + 1
@@ -117,7 +112,7 @@ def depth(where: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 3)
 
 
-def look(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lightness_hue_chroma(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Perceived lightness, 0…1, and OKLab's hue, in degrees, and chroma of (n, 3) float32 sRGB colors: (n,) float64 each."""
     lab = rgb_to_oklab(np.ascontiguousarray(colors, np.float32)[None])[0].astype(np.float64)
     hue, chroma = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])), np.hypot(lab[:, 1], lab[:, 2])
@@ -131,14 +126,14 @@ def skin_beside(rgb: np.ndarray, p: np.ndarray, darkest: float) -> np.ndarray:
     skin = np.zeros(p.shape, bool)
     if not near.any():
         return skin
-    lightness, hue, chroma = look(rgb[near])
+    lightness, hue, chroma = lightness_hue_chroma(rgb[near])
     like_skin = (hue > SKIN_HUE[0]) & (hue < SKIN_HUE[1]) & (chroma > SKIN_CHROMA[0]) & (chroma < SKIN_CHROMA[1])
     skin[near] = like_skin & (lightness > darkest)
     return skin
 
 
 class HairColor(NamedTuple):
-    """The hair's mean color, (3,) float64; w, as in `Cropped`; and how large t usually is in it."""
+    """The hair's median color, (3,) float64; w, as in `VisibleSkin`; and how large t usually is in it."""
 
     hair: np.ndarray
     direction: np.ndarray
@@ -166,9 +161,9 @@ def tell_hair(colors: np.ndarray, skin: np.ndarray) -> HairColor | None:
     return HairColor(hair, direction, float(np.sqrt((t[own] ** 2).mean())))
 
 
-def trust_in(hair: np.ndarray) -> float:
+def confidence_in(hair: np.ndarray) -> float:
     """How sure it is that no highlight of such hair has the color of skin, 0…1. hair: (3,) float64."""
-    lightness = look(hair[None])[0].item()
+    lightness = lightness_hue_chroma(hair[None])[0].item()
     saturation = (hair.max() - hair.min()) / max(hair.max(), 1e-6)
     return float(
         np.prod(
@@ -189,7 +184,7 @@ def skin_share(rgb: np.ndarray, skin: np.ndarray, told: HairColor) -> np.ndarray
     return np.clip((t - usual) / (ALL_SKIN - usual), 0, 1).astype(np.float32)
 
 
-def holding(areas: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+def hysteresis(areas: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Of what is connected, that in which there is a seed: (h, w) bool each. Hysteresis thresholding (Canny 1986)."""
     _, labels = cv2.connectedComponents(areas.astype(np.uint8))
     return areas & np.isin(labels, np.unique(labels[seeds]))
