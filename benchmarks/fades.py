@@ -77,7 +77,7 @@ def mixed(hair: np.ndarray, skin: np.ndarray) -> np.ndarray:
 def seen(photo: np.ndarray, tone: HairTone) -> np.ndarray:
     """The photo dyed platinum through the matte, (SIDE, SIDE, 3) uint8."""
     photo = Photo(from_float(photo, np.uint8))
-    edges, base = find_edge_colors(photo, matte()), find_base(photo.rgb)
+    edges, base = find_edge_colors(photo, matte()), find_base(photo.rgb, matte=matte())
     return blend(photo.rgb, recolor_layer(photo, Hair(matte(), 0.5, tone=tone, edges=edges, base=base), SHADE), matte())
 
 

@@ -9,7 +9,10 @@ CIE L* / 100 (`oklab.perceived`); a and b are OKLab's.
   quantiles   of the hair's lightness, 0…1
   depths      for a row of median lightnesses, of the NEAREST photos whose hair is about so light, medians: `median`,
               `offsets` of the quantiles from it; standard deviations: `contrast` of lightness, `local` of lightness less
-              its blur over 4 pixels, `spread` of a and b together around their trend over the hair's own lightness
+              its blur over 4 pixels, and the `skew` of that, `spread` of a and b together around their trend over the
+              hair's own lightness; of that, what differs from the mean around (as wide as `find_base` takes it) is `fine`,
+              and the mean itself varies by so much `along` the axis and `across` it; `colorful` is the chroma where the hair is lit
+  axis        degrees of hue, the direction in a and b in which the mean around varies most
   chroma      how colorful hair is at lightnesses evenly spaced from 0 to 1, as a share of its chroma in the middle: log
               chroma = of the photo + of the lightness, by least squares
   hue_turn    how much hue turns from red to yellow as hair gets lighter, degrees over the whole of lightness, likewise
@@ -27,7 +30,8 @@ import cv2
 import numpy as np
 
 from hairmask_core.evaluation.evaluate import find_pairs
-from hairmask_core.hair.tone import QUANTILES, color_trend
+from hairmask_core.hair.tone import LIT, QUANTILES, color_trend
+from hairmask_core.photo.base import RADIUS
 from hairmask_core.photo.oklab import perceived, rgb_to_oklab
 
 SETS = ("figaro1k", "celebamask", "celebahq")
@@ -42,12 +46,19 @@ TARGET = Path(__file__).resolve().parent.parent / "hairmask_core" / "color" / "h
 
 
 class Measured(NamedTuple):
-    """Of one photo's hair, see above. trend: (n, 3), lightness, a, b, from dark to bright."""
+    """Of one photo's hair, see above.
+
+    around: (2, 2), covariance of a and b of the mean around. trend: (n, 3), lightness, a, b, from dark to bright.
+    """
 
     quantiles: np.ndarray
     contrast: float
     local: float
+    skew: float
     spread: float
+    fine: float
+    around: np.ndarray
+    colorful: float
     trend: np.ndarray
 
 
@@ -61,10 +72,29 @@ def measure(rgb: np.ndarray, mask: np.ndarray) -> Measured | None:
         return None
     lab = rgb_to_oklab(rgb).astype(float)
     lab[..., 0] = perceived(np.clip(lab[..., 0], 0, 1))
-    local = (lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), BLUR))[hair].std()
-    lab = lab[hair]
-    trend, spread = color_trend(lab)
-    return Measured(np.quantile(lab[:, 0], QUANTILES), float(lab[:, 0].std()), float(local), spread, trend)
+    local = (lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), BLUR))[hair]
+    trend, spread = color_trend(lab[hair])
+    lit = np.quantile(lab[..., 0][hair], LIT)
+    vary = [lab[..., i] - np.interp(lab[..., 0], trend[:, 0], trend[:, i]) for i in (1, 2)]
+    around = [mean_around(channel, hair.astype(float)) for channel in vary]
+    fine = np.sqrt(sum(((channel - mean)[hair].var() for channel, mean in zip(vary, around, strict=True))))
+    return Measured(
+        np.quantile(lab[..., 0][hair], QUANTILES),
+        float(lab[..., 0][hair].std()),
+        float(local.std()),
+        float(((local - local.mean()) ** 3).mean() / local.std() ** 3),
+        spread,
+        float(fine),
+        np.cov([mean[hair] for mean in around]),
+        float(np.hypot(*(np.interp(lit, trend[:, 0], trend[:, i]) for i in (1, 2)))),
+        trend,
+    )
+
+
+def mean_around(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weighted mean of a photo's values around each pixel, in squares as in `find_base`."""
+    side = 2 * round(RADIUS * LONG_SIDE) + 1
+    return cv2.blur(values * weights, (side, side)) / np.maximum(cv2.blur(weights, (side, side)), 1e-9)
 
 
 def course(values: np.ndarray, photos: np.ndarray, bins: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -93,6 +123,8 @@ def main() -> None:
             rows += [row] if row else []
     quantiles = np.array([row.quantiles for row in rows])
     medians = quantiles[:, QUANTILES.index(0.5)]
+    axis = np.linalg.eigh(np.mean([row.around for row in rows], axis=0))[1][:, 1]
+    axis *= np.sign(axis[1])
     depths = []
     for depth in DEPTHS:
         near = np.argsort(abs(medians - depth))[:NEAREST]
@@ -103,7 +135,11 @@ def main() -> None:
                 "offsets": [round(float(offset), 3) for offset in offsets],
                 **{
                     name: round(float(np.median([getattr(rows[i], name) for i in near])), 4)
-                    for name in ("contrast", "local", "spread")
+                    for name in ("contrast", "local", "skew", "spread", "fine", "colorful")
+                },
+                **{
+                    name: round(float(np.median([np.sqrt(way @ rows[i].around @ way) for i in near])), 4)
+                    for name, way in (("along", axis), ("across", axis[::-1] * (-1, 1)))
                 },
             }
         )
@@ -125,6 +161,7 @@ def main() -> None:
         "depths": depths,
         "chroma": [round(float(share), 3) for share in shares],
         "hue_turn": round(float(turn), 1),
+        "axis": round(float(np.degrees(np.arctan2(axis[1], axis[0]))), 1),
     }
     lines = json.dumps(table).replace(', "depths"', ',\n"depths"').replace('}, {"median"', '},\n{"median"')
     TARGET.write_text(lines.replace('], "chroma"', '],\n"chroma"').replace('], "hue', '],\n"hue') + "\n", "utf-8")

@@ -107,7 +107,7 @@ def find_hair(
     found = find_matte(photo, model, refine, report)
     illuminant = estimate_illuminant(photo.rgb) if light is Light.AUTO else NEUTRAL
     tone = measure_tone(*sample_photo(photo, found.matte), illuminant)
-    outline, base = find_edge_colors(photo, found.matte), find_base(photo.rgb, illuminant)
+    outline, base = find_edge_colors(photo, found.matte), find_base(photo.rgb, illuminant, found.matte)
     return Hair(found.matte, found.share, found.notices, tone=tone, edges=outline, base=base)
 
 

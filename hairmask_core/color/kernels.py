@@ -8,12 +8,14 @@ benchmarks/kernel_constants.py derives the constants of the roots and measures t
 
 import numpy as np
 
+from ..photo.base import CHANNELS, EDGE, LEAST_REST
 from ..photo.compiled import compiled
 from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, TOE
 from .gamut import LINEAR_RANGE
 
-VARIATION_LIMIT = 0.08  # OKLab chroma at which the hair's own color variation is compressed to half
-DETAIL_GAIN = (0.7, 1.6)  # of single strands: less flattens hair that is darkened, more makes it wiry
+VARIATION_LIMIT = 0.08  # OKLab chroma at which the color's variation is compressed to half
+MOST_COLORFUL = 10.0  # lest infinity be divided by infinity
+DETAIL_GAIN = (0.6, 2.0)  # of single strands: less flattens hair that is darkened, more makes it wiry
 LEAST_ROOM = 1e-3  # of lightness to black and white, lest it be divided by 0
 BLOCK = 1024  # pixels that go through the formulas together: few enough for a core's first cache
 TINY = 1e-12  # of linear light; roots are not sought of less
@@ -76,24 +78,26 @@ def linear_from_encoded(x):
 
 
 @compiled
-def interpolate_base(values, placement, y, start, line, slope, offset, signal):
-    """The base of some pixels of row y, from column `start` on: its three values, by bilinear interpolation.
+def interpolate_base(values, placement, y, start, line, base):
+    """The base of some pixels of row y, from column `start` on, by bilinear interpolation.
 
-    values: (h, w, 3), and placement, of the `ScaledMap`. line: (3, w), to work in. The rest: (n,), results.
+    values: (h, w, CHANNELS), and placement, of the `ScaledMap`. line: (CHANNELS, w), to work in. base: (CHANNELS, n),
+    results.
     """
+    slope, offset, signal, around_a, around_b = base
     height, width = values.shape[0], values.shape[1]
     down, top, across, left = placement
     if down == 1.0 and across == 1.0:  # as fine as the photo
         row, first = values[min(np.int64(top) + y, height - 1)], np.int64(left) + start
         for x in range(slope.size):
             here = row[min(first + x, width - 1)]
-            slope[x], offset[x], signal[x] = here[0], here[1], here[2]
+            slope[x], offset[x], signal[x], around_a[x], around_b[x] = here[0], here[1], here[2], here[3], here[4]
         return
     place = min(max(down * y + top, 0.0), height - 1.0)
     i = min(np.int64(place), height - 1)
     above, below, part = values[i], values[min(i + 1, height - 1)], f4(place - i)
     for x in range(width):
-        for k in range(3):
+        for k in range(CHANNELS):
             line[k, x] = above[x, k] + part * (below[x, k] - above[x, k])
     step, begin, last = f4(across), f4(across * start + left), np.int32(width - 1)
     for x in range(slope.size):
@@ -103,15 +107,36 @@ def interpolate_base(values, placement, y, start, line, slope, offset, signal):
         slope[x] = line[0, i] + part * (line[0, j] - line[0, i])
         offset[x] = line[1, i] + part * (line[1, j] - line[1, i])
         signal[x] = line[2, i] + part * (line[2, j] - line[2, i])
+        around_a[x] = line[3, i] + part * (line[3, j] - line[3, i])
+        around_b[x] = line[4, i] + part * (line[4, j] - line[4, i])
 
 
 @compiled
-def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep_most, drawn):
-    """Transform colors in place. red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`."""
+def usual_color(usual, x, variance):
+    """The mean color, a and b, that hair usually has whose lightness varies so much around x; see `ToneTransform`.
+
+    The mean of a cubic, whose second derivative tells by how much it is off where lightness varies.
+    """
+    x = between(x, usual[0, 0], usual[1, 0]) - f4(0.5) * (usual[0, 0] + usual[1, 0])
+    a = usual[0, 1] + x * (usual[0, 2] + x * (usual[0, 3] + x * usual[0, 4]))
+    b = usual[1, 1] + x * (usual[1, 2] + x * (usual[1, 3] + x * usual[1, 4]))
+    x *= f4(3)
+    return a + variance * (usual[0, 3] + x * usual[0, 4]), b + variance * (usual[1, 3] + x * usual[1, 4])
+
+
+@compiled
+def transform_block(red, green, blue, around, curves, usual, variation, drawn):
+    """Transform colors in place.
+
+    red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`. around: (CHANNELS, n), their base.
+    """
+    slope, offset, signal, around_a, around_b = around
+    lean, fine, along_a, along_b = variation[0], variation[1], variation[2], variation[3]
+    across_aa, across_ab, across_bb = variation[4], variation[5], variation[6]
     low, high, bottom, top = drawn
     count, last = red.size, curves.shape[1] - 1
     lightness, base, gain = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
-    a, b = np.empty(count, np.float32), np.empty(count, np.float32)
+    a, b, colorful = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
     for i in range(count):
         r, g, bl = red[i], green[i], blue[i]
         long = cube_root(LMS[0] * r + LMS[1] * g + LMS[2] * bl)
@@ -120,23 +145,32 @@ def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep
         l = between(LAB[0] * long + LAB[1] * medium + LAB[2] * short, f4(0), f4(1))
         shifted = TOE_3 * l - TOE_1
         x = f4(0.5) * (shifted + np.sqrt(shifted * shifted + f4(4) * TOE_2 * TOE_3 * l))
-        lightness[i] = x
-        base[i] = between(slope[i] * x + offset[i], f4(0), f4(1))
-        x = between(x, usual[0, 0], usual[1, 0])
-        vary_a = LAB[3] * long + LAB[4] * medium + LAB[5] * short
-        vary_a -= usual[0, 1] + x * (usual[0, 2] + x * (usual[0, 3] + x * usual[0, 4]))
-        vary_b = LAB[6] * long + LAB[7] * medium + LAB[8] * short
-        vary_b -= usual[1, 1] + x * (usual[1, 2] + x * (usual[1, 3] + x * usual[1, 4]))
-        keep = keep_most / (f4(1) + np.sqrt(vary_a * vary_a + vary_b * vary_b) * f4(1 / VARIATION_LIMIT))
-        a[i], b[i] = keep * vary_a, keep * vary_b
+        rest = f4(1) / max(f4(1) - slope[i], f4(LEAST_REST))
+        mean, variance = offset[i] * rest, f4(EDGE * EDGE) * slope[i] * rest
+        away = (x - mean) * (x - mean)
+        leaned = x - lean * (away - variance) / np.sqrt(away + variance + f4(TINY))
+        lightness[i] = leaned
+        base[i] = between(slope[i] * leaned + offset[i], f4(0), f4(1))
+        usual_a, usual_b = usual_color(usual, x, f4(0))
+        mean_a, mean_b = usual_color(usual, mean, variance)
+        vary_a = LAB[3] * long + LAB[4] * medium + LAB[5] * short - usual_a
+        vary_b = LAB[6] * long + LAB[7] * medium + LAB[8] * short - usual_b
+        mean_a, mean_b = around_a[i] - mean_a, around_b[i] - mean_b
+        more = between(along_a * mean_a + along_b * mean_b, f4(-MOST_COLORFUL), f4(MOST_COLORFUL))
+        colorful[i] = f4(1) + more / (f4(1) + more) if more > f4(0) else f4(1) / (f4(1) - more)
+        vary_a = fine * (vary_a - mean_a) + across_aa * mean_a + across_ab * mean_b
+        vary_b = fine * (vary_b - mean_b) + across_ab * mean_a + across_bb * mean_b
+        limit = f4(1) / (f4(1) + np.sqrt(vary_a * vary_a + vary_b * vary_b) * f4(1 / VARIATION_LIMIT))
+        a[i], b[i] = limit * vary_a, limit * vary_b
     for i in range(count):
         place = base[i] * f4(last)
         j = min(np.int32(place), np.int32(last - 1))
+        part = place - f4(j)
         lightness[i] -= base[i]
-        gain[i] = curves[0, j + 1] - curves[0, j]
-        base[i] = curves[0, j] + (place - f4(j)) * gain[i]
+        gain[i] = curves[3, j] + part * (curves[3, j + 1] - curves[3, j])
+        base[i] = curves[0, j] + part * (curves[0, j + 1] - curves[0, j])
     for i in range(count):
-        more = between(f4(last) * gain[i], f4(DETAIL_GAIN[0]), f4(DETAIL_GAIN[1])) - f4(1)
+        more = between(gain[i], f4(DETAIL_GAIN[0]), f4(DETAIL_GAIN[1])) - f4(1)
         detail = (f4(1) + more * (signal[i] if more > f4(0) else f4(1))) * lightness[i]
         room = max(top - base[i] if detail > f4(0) else base[i] - bottom, f4(LEAST_ROOM))
         lightness[i] = between(base[i] + detail * room / np.sqrt(room * room + detail * detail), bottom, top)
@@ -144,8 +178,8 @@ def transform_block(red, green, blue, slope, offset, signal, curves, usual, keep
         place = lightness[i] * f4(last)
         j = min(np.int32(place), np.int32(last - 1))
         part = place - f4(j)
-        a[i] += curves[1, j] + part * (curves[1, j + 1] - curves[1, j])
-        b[i] += curves[2, j] + part * (curves[2, j + 1] - curves[2, j])
+        a[i] += colorful[i] * (curves[1, j] + part * (curves[1, j + 1] - curves[1, j]))
+        b[i] += colorful[i] * (curves[2, j] + part * (curves[2, j + 1] - curves[2, j]))
     for i in range(count):
         x = lightness[i]
         l = x * (x + TOE_1) / (TOE_3 * (x + TOE_2))
@@ -179,15 +213,14 @@ def encode_channel(channel):
 
 
 @compiled
-def transform_levels(pixels, out, linear, levels, values, placement, curves, usual, keep, light, drawn):
+def transform_levels(pixels, out, linear, levels, values, placement, curves, usual, variation, light, drawn):
     """RGBA in whole numbers (H, W, 4). linear: (3, …) of each level, as if the light were white; levels: of linear
     light, evenly spaced, or none: computed.
 
     values, placement: of the base, see `photo.base`. light: (3,), white in it. drawn: (4,), see `drawn_range`.
     """
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    line = np.empty((3, values.shape[1]), np.float32)
+    base, line = np.empty((CHANNELS, BLOCK), np.float32), np.empty((CHANNELS, values.shape[1]), np.float32)
     scale = f4(len(levels) - 1 if len(levels) else linear.shape[1] - 1)
     limits = drawn[0], drawn[1], drawn[2], drawn[3]
     for y in range(pixels.shape[0]):
@@ -195,11 +228,11 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
-            s, o, n = slope[:count], offset[:count], signal[:count]
-            interpolate_base(values, placement, y, start, line, s, o, n)
+            here = base[:, :count]
+            interpolate_base(values, placement, y, start, line, here)
             for i in range(count):
                 r[i], g[i], b[i] = linear[0, old[i, 0]], linear[1, old[i, 1]], linear[2, old[i, 2]]
-            transform_block(r, g, b, s, o, n, curves, usual, keep, limits)
+            transform_block(r, g, b, here, curves, usual, variation, limits)
             for i in range(count):
                 r[i], g[i], b[i] = r[i] * light[0], g[i] * light[1], b[i] * light[2]
             if len(levels):
@@ -220,26 +253,25 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
 
 
 @compiled
-def transform_floats(pixels, out, values, placement, curves, usual, keep, light, drawn):
+def transform_floats(pixels, out, values, placement, curves, usual, variation, light, drawn):
     """RGBA in float32 (H, W, 4); see `transform_levels`."""
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    slope, offset, signal = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    line = np.empty((3, values.shape[1]), np.float32)
+    base, line = np.empty((CHANNELS, BLOCK), np.float32), np.empty((CHANNELS, values.shape[1]), np.float32)
     limits = drawn[0], drawn[1], drawn[2], drawn[3]
     for y in range(pixels.shape[0]):
         for start in range(0, pixels.shape[1], BLOCK):
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
-            s, o, n = slope[:count], offset[:count], signal[:count]
-            interpolate_base(values, placement, y, start, line, s, o, n)
+            here = base[:, :count]
+            interpolate_base(values, placement, y, start, line, here)
             for i in range(count):
                 r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
             for i in range(count):
                 r[i] = linear_from_encoded(r[i]) / light[0]
                 g[i] = linear_from_encoded(g[i]) / light[1]
                 b[i] = linear_from_encoded(b[i]) / light[2]
-            transform_block(r, g, b, s, o, n, curves, usual, keep, limits)
+            transform_block(r, g, b, here, curves, usual, variation, limits)
             for i in range(count):
                 r[i], g[i], b[i] = r[i] * light[0], g[i] * light[1], b[i] * light[2]
             for channel in (r, g, b):

@@ -21,7 +21,7 @@ CURVE_SIZE = 1024  # entries of every curve, over perceived lightness 0…1
 LIT = 0.7  # as in hair/tone.py: the quantile of lightness at which hair shows its color
 
 # Lightness, see `lightness_curve`.
-NATURAL = 0.85  # how far the hair's quantiles go to those of real hair so light: the rest is what is its own
+NATURAL = 0.95  # how far the hair's quantiles go to those of real hair so light: the rest is what is its own
 STEEPEST = 5.0  # slope of the curve: crushed blacks, in which there is little but noise, are not spread further
 SMOOTHING = 0.015  # of lightness, over which slopes are averaged, so that the curve has no corners (standard deviation)
 CLOSEST = 0.004  # lightness between two quantiles at least
@@ -29,8 +29,12 @@ CLOSEST = 0.004  # lightness between two quantiles at least
 # Color, see `color_curves`.
 NATURAL_HUE = 62.0  # degrees: the middle of the hues that hair has without dye
 HUE_REACH, HUE_FADE = 40.0, 30.0  # degrees from it: so far off a hue still turns fully; beyond, less, until not at all
-SPREAD_SHARE = 1.0  # of real hair's variation of color that recolored hair is given, if it has any
-SPREAD_GAIN = (0.3, 1.5)  # of its own variation
+
+# Variation around the curves, see `variation`; by what tells recolored crops of choice and training photos from real ones.
+LEAN = 0.15  # of the distribution of lightness around a pixel, for each 1 of skewness that it is to lose
+STRANDS = 0.7  # of single pixels' color that counts as their own: the rest is noise and compression
+HIDDEN, HIDDEN_DEPTH = 2.1, 0.3  # of color beyond the table's, in hair made so much lighter: 8 bits hide it in the dark
+SPREAD_GAIN = (0.3, 1.5)  # of what the photo's hair varies less or more than usual that is made up for
 
 
 class Tone(Protocol):
@@ -52,27 +56,36 @@ class RealHair(NamedTuple):
     """What real hair is like; benchmarks/hair_tones.py measures it.
 
     quantiles: (q,), of its lightness. medians: (n,), lightness of hair. offsets: (n, q), of the quantiles of hair so
-    light from its median. spread: (n,), of its color. chroma: (m,), share of the chroma of its middle that hair has at
-    lightnesses evenly spaced, those of m equal parts. hue_turn: degrees towards yellow over all of lightness.
+    light from its median. skew: (n,), of its lightness around a pixel. spread: (n,), of its color; fine, along, across:
+    (n,), of single strands' color, and of their surroundings' along the axis of hue, degrees, and across it. colorful: (n,),
+    its chroma where it is lit. chroma: (m,), share of the chroma of its middle that hair has at lightnesses evenly spaced, those of m equal parts. hue_turn: degrees
+    towards yellow over all of lightness.
     """
 
     quantiles: np.ndarray
     medians: np.ndarray
     offsets: np.ndarray
+    skew: np.ndarray
     spread: np.ndarray
+    fine: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+    colorful: np.ndarray
     chroma: np.ndarray
     hue_turn: float
+    axis: float
 
 
 @functools.cache
 def real_hair() -> RealHair:
     """The table in `hair_tones.json`."""
     table = json.loads((Path(__file__).parent / "hair_tones.json").read_text(encoding="utf-8"))
-    medians, offsets, spread = (
-        np.array([depth[name] for depth in table["depths"]]) for name in ("median", "offsets", "spread")
+    by_depth = (
+        np.array([depth[name] for depth in table["depths"]])
+        for name in ("median", "offsets", "skew", "spread", "fine", "along", "across", "colorful")
     )
     return RealHair(
-        np.array(table["quantiles"]), medians, offsets, spread, np.array(table["chroma"]), table["hue_turn"]
+        np.array(table["quantiles"]), *by_depth, np.array(table["chroma"]), table["hue_turn"], table["axis"]
     )
 
 
@@ -84,10 +97,34 @@ def make_transform(tone: Tone, shade: Color, shine: float = 0.0) -> ToneTransfor
     """
     lit, a, b = split_color(shade)
     median = median_of(lit)
-    curves = lightness_curve(tone, lit, median, shine), *color_curves(lit, a, b)
-    spread = np.interp(median, real_hair().medians, real_hair().spread)
-    keep = np.clip(SPREAD_SHARE * spread / max(tone.spread, 1e-4), *SPREAD_GAIN)
-    return ToneTransform(np.vstack(curves).astype(np.float32), usual_color(tone), float(keep), tone.light)
+    curve = lightness_curve(tone, lit, median, shine)
+    curves = np.vstack([curve, *color_curves(lit, a, b), np.gradient(curve, 1 / (CURVE_SIZE - 1))]).astype(np.float32)
+    return ToneTransform(curves, usual_color(tone), variation(tone, median, float(np.hypot(a, b))), tone.light)
+
+
+def variation(tone: Tone, median: float, chroma: float) -> np.ndarray:
+    """How hair of that tone has to vary to be like real hair of that median lightness: as `ToneTransform` has it.
+
+    By the table: hair of the tone's own depth, and of the new one. What the photo's hair varies more or less than usual
+    is made up for, within SPREAD_GAIN. chroma: of the shade; one paler than real hair varies as much less.
+    """
+    real = real_hair()
+    own = float(np.interp(0.5, real.quantiles, tone.quantiles))
+
+    def both(values: np.ndarray) -> tuple[float, float]:
+        old, new = np.interp((own, median), real.medians, values)
+        return float(old), float(new)
+
+    old, new = both(real.skew)
+    lean = LEAN * (old - new)
+    usual = np.clip(both(real.spread)[0] / max(tone.spread, 1e-4), *SPREAD_GAIN)
+    fine, along, across = (usual * new / old for old, new in map(both, (real.fine, real.along, real.across)))
+    along *= 1 + (HIDDEN - 1) * np.clip((median - own) / HIDDEN_DEPTH, 0, 1)
+    along /= max(chroma, both(real.colorful)[1])
+    x, y = np.cos(np.radians(real.axis)), np.sin(np.radians(real.axis))
+    return np.array(
+        [lean, STRANDS * fine, along * x, along * y, across * y * y, -across * x * y, across * x * x], np.float32
+    )
 
 
 def split_color(color: Color) -> tuple[float, float, float]:
@@ -114,7 +151,8 @@ def change_depth(color: Color, levels: float) -> Color:
 def usual_color(tone: Tone) -> np.ndarray:
     """The hair's own color by its lightness, as `ToneTransform` has it: the cubics nearest to its trend."""
     x, *colors = np.array(tone.trend).T
-    fits = (np.polyfit(x, color, 3) if np.ptp(x) > 0.05 else [0, 0, 0, np.median(color)] for color in colors)
+    middle = (x[0] + x[-1]) / 2
+    fits = (np.polyfit(x - middle, color, 3) if np.ptp(x) > 0.05 else [0, 0, 0, np.median(color)] for color in colors)
     return np.array([[end, *fit[::-1]] for end, fit in zip((x[0], x[-1]), fits)], np.float32)
 
 
