@@ -29,9 +29,11 @@ from .hair.tone import Hair, HairMatte, measure_tone, sample_photo, tone_color
 from .matting.foreground import edge_colors
 from .matting.upsampling import enlarge_map, refine_outline
 from .options import Coloring, Light
+from .photo.base import LONG_SIDE as BASE_SIDE
 from .photo.base import find_base
 from .photo.light import NEUTRAL, estimate_illuminant
 from .photo.pixels import Photo
+from .photo.proxy import shrink
 from .photo.scaled_map import ScaledMap
 from .segmentation.regions import Crop, feather
 from .segmentation.segmenter import Segmenter
@@ -105,9 +107,11 @@ def find_hair(
     (True, (512, 512), 0.04)
     """
     found = find_matte(photo, model, refine, report)
-    illuminant = estimate_illuminant(photo.rgb) if light is Light.AUTO else NEUTRAL
+    small = shrink(photo.rgb, BASE_SIDE)  # once for both: of large photos that takes longer than what follows
+    illuminant = estimate_illuminant(small) if light is Light.AUTO else NEUTRAL
     tone = measure_tone(*sample_photo(photo, found.matte), illuminant)
-    outline, base = find_edge_colors(photo, found.matte), find_base(photo.rgb, illuminant, found.matte)
+    base = replace(find_base(small, illuminant, shrink(found.matte, BASE_SIDE)), height=photo.height, width=photo.width)
+    outline = find_edge_colors(photo, found.matte)
     return Hair(found.matte, found.share, found.notices, tone=tone, edges=outline, base=base)
 
 

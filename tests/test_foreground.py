@@ -218,7 +218,7 @@ def test_the_map_is_bounded_and_says_what_it_is(disk):
 def test_odd_sizes_and_mattes_of_one_value(size, value, dtype):
     photo = Photo(from_float(np.random.default_rng(3).random((*size, 3), np.float32), dtype))
     matte = np.full(size, value, np.float32)
-    hair = Hair(matte, 0.3, tone=measure_tone(dark_disk()[2], disk_matte()), edges=find_edge_colors(photo, matte))
+    hair = found(photo, matte)
     layer = recolor_layer(photo, hair, COPPER)
     assert layer.shape == photo.rgb.shape and np.isfinite(layer).all()
     if value in (0, 1):

@@ -64,7 +64,7 @@ def recolor_strips(
     if strength == 0:
         yield from ((rows, pixels[rows]) for rows in row_strips(height, width))
         return
-    whole = base or find_base(pixels, tone.light)
+    whole = base or find_base(pixels, tone.light, outline and outline.matte)
 
     def dye(colors: np.ndarray, rows: slice) -> np.ndarray:
         return mix(colors, mixture, rows, whole.cut(rows.start, 0))

@@ -62,7 +62,7 @@ def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = N
     check_map(matte, rgb.shape[:2], np.float32)
     size = map_size(matte, LONG_SIDE)
     mean, p = (bounded(to_float(cv2.resize(x, size, interpolation=cv2.INTER_AREA))) for x in (rgb, matte))
-    found = cv2.resize(survey(rgb, matte, p, alpha), size, interpolation=cv2.INTER_LINEAR).reshape(*p.shape, -1)
+    found = cv2.resize(survey(rgb, matte, mean, p, alpha), size, interpolation=cv2.INTER_LINEAR).reshape(*p.shape, -1)
     channels = cv2.split(found)
     hair, behind, direction = (cv2.merge(channels[i : i + 3]) for i in (0, 3, 6))
     offset, u, v = channels[9:]
@@ -77,10 +77,12 @@ def map_size(matte: np.ndarray, long_side: int) -> tuple[int, int]:
     return max(1, round(matte.shape[1] * scale)), max(1, round(matte.shape[0] * scale))
 
 
-def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
+def survey(
+    rgb: np.ndarray, matte: np.ndarray, mean: np.ndarray, p: np.ndarray, alpha: np.ndarray | None = None
+) -> np.ndarray:
     """F̄, B̄, w, three channels each, wᵀ B̄, u and v: (h, w, 12) float32, SURVEY_SIDE pixels at most.
 
-    rgb, matte, alpha: as for `edge_colors`. p: the matte at LONG_SIDE.
+    rgb, matte, alpha: as for `edge_colors`. mean, p: the photo and the matte at LONG_SIDE, (h, w, 3) and (h, w) float32.
     """
     size = map_size(matte, SURVEY_SIDE)
 
@@ -88,7 +90,7 @@ def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray 
         return bounded(to_float(cv2.resize(x, size, interpolation=cv2.INTER_NEAREST)))
 
     single, p_single = sample(rgb), sample(matte)
-    p = cv2.resize(p, size, interpolation=cv2.INTER_AREA)
+    mean, p = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (mean, p))
     visible = np.ones_like(p) if alpha is None else sample(alpha)
     reach = max(1.0, REACH * max(size))
     inside, outside = depth(p >= SURE) / reach, depth(p <= 1 - SURE) / reach
@@ -104,7 +106,6 @@ def survey(rgb: np.ndarray, matte: np.ndarray, p: np.ndarray, alpha: np.ndarray 
     v = p * p * off_hair + (1 - p) ** 2 * off_rest + np.float32(NOISE**2) / np.maximum(contrast, np.float32(1e-6))
     u = matte_errors(seen - p_single, v, (inside < 1) & (outside < 1), max(size)) * np.clip(2 - inside, 0, 1) ** 2
     found = cv2.merge([hair, behind, direction, *(x.astype(np.float32) for x in (offset, u, v))])
-    mean = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
     skin_seen = find_visible_skin(mean, p * visible)
     if skin_seen is None:
         return found

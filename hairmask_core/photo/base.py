@@ -8,6 +8,7 @@ import numpy as np
 from .light import NEUTRAL, Illuminant
 from .oklab import perceived, rgb_to_oklab
 from .pixels import bounded, to_float
+from .proxy import shrink
 from .scaled_map import ScaledMap
 
 LONG_SIDE = 1000  # pixels at which it is found: it changes slowly
@@ -37,15 +38,13 @@ def find_base(rgb: np.ndarray, light: Illuminant = NEUTRAL, matte: np.ndarray | 
     "Fast guided filter"); the share of the signal in local variance is Wiener's: (variance - noise) / variance.
     """
     height, width = rgb.shape[:2]
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(np.ascontiguousarray(rgb[..., :3]), size, interpolation=cv2.INTER_AREA)
+    small = shrink(np.ascontiguousarray(rgb[..., :3]), LONG_SIDE)
     lab = rgb_to_oklab(np.ascontiguousarray(bounded(to_float(small))), light)
     x = perceived(np.clip(lab[..., 0], 0, 1)).astype(np.float32)
-    side = 2 * max(1, round(RADIUS * max(size))) + 1
+    side = 2 * max(1, round(RADIUS * max(x.shape))) + 1
     hair = np.ones_like(x)
     if matte is not None:
-        hair = cv2.resize(matte, size, interpolation=cv2.INTER_AREA) ** SURENESS + np.float32(ELSEWHERE)
+        hair = shrink(matte, LONG_SIDE) ** SURENESS + np.float32(ELSEWHERE)
 
     def around(values: np.ndarray) -> np.ndarray:
         near, far = (cv2.blur(values, (one, one), borderType=cv2.BORDER_REFLECT) for one in (side, FARTHER * side))

@@ -7,6 +7,7 @@ import numpy as np
 
 from .oklab import srgb_to_linear
 from .pixels import bounded, to_float
+from .proxy import shrink
 
 Illuminant = tuple[float, float, float]  # red, green, blue of what is white in it, linear, with a luminance of 1
 NEUTRAL: Illuminant = (1.0, 1.0, 1.0)
@@ -53,10 +54,7 @@ def edge_ratios(rgb: np.ndarray) -> tuple[float, float] | None:
 
     rgb: as for `estimate_illuminant`.
     """
-    height, width = rgb.shape[:2]
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = bounded(to_float(cv2.resize(np.ascontiguousarray(rgb[..., :3]), size, interpolation=cv2.INTER_AREA)))
+    small = bounded(to_float(shrink(np.ascontiguousarray(rgb[..., :3]), LONG_SIDE)))
     known = cv2.erode((small.max(axis=2) < BRIGHTEST).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     smooth = cv2.GaussianBlur(srgb_to_linear(small), (0, 0), 1.0)
     edges = np.abs(cv2.Laplacian(smooth, cv2.CV_32F))[known].astype(np.float64)

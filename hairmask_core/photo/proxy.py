@@ -15,6 +15,16 @@ def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[
     return small_width, small_height
 
 
+def shrink(pixels: np.ndarray, long_side: int) -> np.ndarray:
+    """A picture or a map, (H, W) or (H, W, c), at `long_side` pixels at most, by averages of areas; same dtype."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= long_side:
+        return pixels
+    scale = long_side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
 def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:
     """The photo at `size` (width, height) as float32 (h, w, 3) RGB, 0…1, over mid-gray where transparent.
 
