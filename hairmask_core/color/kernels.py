@@ -14,6 +14,8 @@ from ..photo.oklab import LAB_TO_LMS, LMS_TO_LAB, LMS_TO_RGB, RGB_TO_LMS, TOE
 from .gamut import LINEAR_RANGE
 
 VARIATION_LIMIT = 0.08  # OKLab chroma at which the color's variation is compressed to half
+# Lightness at which a level or two of 8 bits are as much of OKLab's a and b as hair varies by; they are more, the darker.
+CRUSHED = 0.05
 MOST_COLORFUL = 10.0  # lest infinity be divided by infinity
 DETAIL_GAIN = (0.6, 2.0)  # of single strands: less flattens hair that is darkened, more makes it wiry
 LEAST_ROOM = 1e-3  # of lightness to black and white, lest it be divided by 0
@@ -156,10 +158,13 @@ def transform_block(red, green, blue, around, curves, usual, variation, drawn):
         vary_a = LAB[3] * long + LAB[4] * medium + LAB[5] * short - usual_a
         vary_b = LAB[6] * long + LAB[7] * medium + LAB[8] * short - usual_b
         mean_a, mean_b = around_a[i] - mean_a, around_b[i] - mean_b
+        vary_a, vary_b = fine * (vary_a - mean_a), fine * (vary_b - mean_b)
+        sure = mean * mean / (mean * mean + f4(CRUSHED * CRUSHED))
+        mean_a, mean_b = sure * mean_a, sure * mean_b
         more = between(along_a * mean_a + along_b * mean_b, f4(-MOST_COLORFUL), f4(MOST_COLORFUL))
-        colorful[i] = f4(1) + more / (f4(1) + more) if more > f4(0) else f4(1) / (f4(1) - more)
-        vary_a = fine * (vary_a - mean_a) + across_aa * mean_a + across_ab * mean_b
-        vary_b = fine * (vary_b - mean_b) + across_ab * mean_a + across_bb * mean_b
+        colorful[i] = f4(1) + more / (f4(1) + f4(2) * more) if more > f4(0) else f4(1) / (f4(1) - more)
+        vary_a += across_aa * mean_a + across_ab * mean_b
+        vary_b += across_ab * mean_a + across_bb * mean_b
         limit = f4(1) / (f4(1) + np.sqrt(vary_a * vary_a + vary_b * vary_b) * f4(1 / VARIATION_LIMIT))
         a[i], b[i] = limit * vary_a, limit * vary_b
     for i in range(count):

@@ -33,7 +33,7 @@ HUE_REACH, HUE_FADE = 40.0, 30.0  # degrees from it: so far off a hue still turn
 # Variation around the curves, see `variation`; by what tells recolored crops of choice and training photos from real ones.
 LEAN = 0.15  # of the distribution of lightness around a pixel, for each 1 of skewness that it is to lose
 STRANDS = 0.7  # of single pixels' color that counts as their own: the rest is noise and compression
-HIDDEN, HIDDEN_DEPTH = 2.1, 0.3  # of color beyond the table's, in hair made so much lighter: 8 bits hide it in the dark
+HIDDEN, HIDDEN_DEPTH = 3.5, 0.3  # of color beyond the table's, in hair made so much lighter: 8 bits hide it in the dark
 SPREAD_GAIN = (0.3, 1.5)  # of what the photo's hair varies less or more than usual that is made up for
 
 

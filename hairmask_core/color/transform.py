@@ -52,7 +52,7 @@ def apply_transform(
     base + detail (see `find_base`): the base goes through the curve, the detail is multiplied by its slope, within
     DETAIL_GAIN and by no more than 1 where it is noise, and held within what room there is to black and white. a and b
     become those of hair so light, more or less colorful where the hair around is redder and yellower or less so than usual:
-    the dye has taken more or less there. What else the color differs from the usual by stays in part, large differences less. Where
+    the dye has taken more or less there (crushed blacks tell little of that: Wiener's share). What else the color differs from the usual by stays in part, large differences less. Where
     that leaves the gamut, the color moves towards the gray of the same OKLab lightness, in linear light, until it is
     inside again.
     """
