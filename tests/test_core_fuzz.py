@@ -338,7 +338,9 @@ def test_lightness_curves_rise_and_stay_within(tone, shade):
 @fuzz(100)
 def test_make_dye_and_apply_it(tone, shade):
     made = tone_curve.make_transform(tone, shade)
-    promise(made.curves, (3, tone_curve.CURVE_SIZE), np.float32, -0.5, 1)
+    promise(made.curves, (4, tone_curve.CURVE_SIZE), np.float32, -0.5, tone_curve.STEEPEST)
+    promise(made.variation, (7,), np.float32, -np.inf, np.inf)
+    assert abs(made.variation[0]) <= 0.5
     promise(made.usual, (2, 5), np.float32, -np.inf, np.inf)
     rgb = np.random.default_rng(0).random((3, 5, 3), np.float32)
     promise(transform.apply_transform(rgb, made), rgb.shape, np.float32)

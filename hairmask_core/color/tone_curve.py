@@ -80,13 +80,14 @@ class RealHair(NamedTuple):
 def real_hair() -> RealHair:
     """The table in `hair_tones.json`."""
     table = json.loads((Path(__file__).parent / "hair_tones.json").read_text(encoding="utf-8"))
-    by_depth = (
+    medians, offsets, skew, spread, fine, along, across, colorful = (
         np.array([depth[name] for depth in table["depths"]])
         for name in ("median", "offsets", "skew", "spread", "fine", "along", "across", "colorful")
     )
     return RealHair(
-        np.array(table["quantiles"]), *by_depth, np.array(table["chroma"]), table["hue_turn"], table["axis"]
-    )
+        np.array(table["quantiles"]), medians, offsets, skew, spread, fine, along, across, colorful,
+        np.array(table["chroma"]), table["hue_turn"], table["axis"],
+    )  # fmt: skip
 
 
 def make_transform(tone: Tone, shade: Color, shine: float = 0.0) -> ToneTransform:
