@@ -83,8 +83,8 @@ def linear_from_encoded(x):
 def interpolate_base(values, placement, y, start, line, base):
     """The base of some pixels of row y, from column `start` on, by bilinear interpolation.
 
-    values: (h, w, CHANNELS), and placement, of the `ScaledMap`. line: (CHANNELS, w), to work in. base: (CHANNELS, n),
-    results.
+    values: (h, w, CHANNELS), and placement, of the `ScaledMap`. line: (CHANNELS, w), to work in. base: CHANNELS arrays
+    (n,), results; each contiguous, or the loops are no vector instructions.
     """
     slope, offset, signal, around_a, around_b = base
     height, width = values.shape[0], values.shape[1]
@@ -130,7 +130,7 @@ def usual_color(usual, x, variance):
 def transform_block(red, green, blue, around, curves, usual, variation, drawn):
     """Transform colors in place.
 
-    red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`. around: (CHANNELS, n), their base.
+    red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`. around: their base, CHANNELS arrays (n,).
     """
     slope, offset, signal, around_a, around_b = around
     lean, fine, along_a, along_b = variation[0], variation[1], variation[2], variation[3]
@@ -233,7 +233,7 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
-            here = base[:, :count]
+            here = base[0, :count], base[1, :count], base[2, :count], base[3, :count], base[4, :count]
             interpolate_base(values, placement, y, start, line, here)
             for i in range(count):
                 r[i], g[i], b[i] = linear[0, old[i, 0]], linear[1, old[i, 1]], linear[2, old[i, 2]]
@@ -268,7 +268,7 @@ def transform_floats(pixels, out, values, placement, curves, usual, variation, l
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
-            here = base[:, :count]
+            here = base[0, :count], base[1, :count], base[2, :count], base[3, :count], base[4, :count]
             interpolate_base(values, placement, y, start, line, here)
             for i in range(count):
                 r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
