@@ -130,7 +130,8 @@ def usual_color(usual, x, variance):
 def transform_block(red, green, blue, around, curves, usual, variation, drawn):
     """Transform colors in place.
 
-    red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`. around: their base, CHANNELS arrays (n,).
+    red, green, blue: (n,) float32, linear light, as if it were white; see `drawn_range`. around: their base, CHANNELS
+    arrays (n,).
     """
     slope, offset, signal, around_a, around_b = around
     lean, fine, along_a, along_b = variation[0], variation[1], variation[2], variation[3]

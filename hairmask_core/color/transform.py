@@ -22,12 +22,13 @@ class ToneTransform(NamedTuple):
     """What becomes of hair of each lightness.
 
     curves: (4, n) float32 over perceived lightness 0…1: of the hair's base, new lightness of the base; of the new
-    lightness, OKLab a and b that hair so light gets; of the hair's base, the slope of the first. usual: (2, 5) float32, a and b that the hair has by its own lightness, a
-    row each of the coefficients 1, x, x², x³ of it, less the middle; before them, the lightness from which, and to which,
-    that holds, and between which the middle is.
+    lightness, OKLab a and b that hair so light gets; of the hair's base, the slope of the first.
+    usual: (2, 5) float32, a and b that the hair has by its own lightness, a row each of the coefficients 1, x, x², x³ of it,
+    less the middle; before them, the lightness from which, and to which, that holds, and between which the middle is.
     variation: (7,) float32: how much the distribution of lightness around each pixel is made to lean towards the dark,
     -0.5…0.5; the gain of what a pixel's color differs from that of the hair around; of what that, in turn, differs from the
-    usual by, how much more colorful the hair gets for its a and its b; and the matrix aa, ab, bb by which it stays. light: of the photo, as if it were white: the new color is seen in it as well.
+    usual by, how much more colorful the hair gets for its a and its b; and the matrix aa, ab, bb by which it stays.
+    light: of the photo, as if it were white: the new color is seen in it as well.
     """
 
     curves: np.ndarray
@@ -46,15 +47,15 @@ def apply_transform(
     strength: 0…1; (1-strength)·rgb + strength·dyed on encoded values. Returns the same shape and dtype; at strength 1
     within levels 1 to 254 of 255 in every channel. NaN counts as 0.
 
-    Method: in OKLab (Ottosson 2020), lightness as perceived. Dark hair is dark with a few bright strands, light hair light with a
-    few dark gaps, so the distribution of lightness around each pixel leans over first: with d the distance from the mean
-    around and v the variance there, which the base tells, d becomes d - lean · (d² - v) / √(d² + v). Then lightness is
+    Method: in OKLab (Ottosson 2020), lightness as perceived. Dark hair is dark with a few bright strands, light hair light
+    with a few dark gaps, so the distribution of lightness around each pixel leans over first: with d the distance from the
+    mean around and v the variance there, which the base tells, d becomes d - lean · (d² - v) / √(d² + v). Then lightness is
     base + detail (see `find_base`): the base goes through the curve, the detail is multiplied by its slope, within
     DETAIL_GAIN and by no more than 1 where it is noise, and held within what room there is to black and white. a and b
     become those of hair so light, more or less colorful where the hair around is redder and yellower or less so than usual:
-    the dye has taken more or less there (crushed blacks tell little of that: Wiener's share). What else the color differs from the usual by stays in part, large differences less. Where
-    that leaves the gamut, the color moves towards the gray of the same OKLab lightness, in linear light, until it is
-    inside again.
+    the dye has taken more or less there (crushed blacks tell little of that: Wiener's share). What else the color differs
+    from the usual by stays in part, large differences less. Where that leaves the gamut, the color moves towards the gray of
+    the same OKLab lightness, in linear light, until it is inside again.
     """
     from . import kernels  # not above: Numba takes half a second, which `warm_up` spends while something else goes on
 

@@ -28,10 +28,11 @@ def find_base(rgb: np.ndarray, light: Illuminant = NEUTRAL, matte: np.ndarray | 
     """The base of a photo's lightness, and the colors around.
 
     rgb: (H, W, 3 or more) uint8, uint16 or float32, sRGB-encoded; what follows blue does not count, NaN counts as 0.
-    light: as if it were white. matte: (H, W) float32 hair probability, 0…1, by which what is around counts; None: all alike.
+    light: as if it were white. matte: (H, W) float32 hair probability, 0…1, by which what is around counts, so that skin
+    and background do not; None: all alike.
     Returns a map of CHANNELS values: at a pixel of lightness x (`oklab.perceived`), the base is the first times x, plus the
-    second; the third, 0…1, is how much of what differs from it nearby is no noise; then OKLab a and b, the
-    means around.
+    second; the third, 0…1, is how much of what differs from it nearby is no noise; then OKLab a and b, the means
+    around.
 
     Method: base and detail (Durand, Dorsey 2002, "Fast bilateral filtering for the display of high-dynamic-range
     images") by the guided filter (He, Sun, Tang 2013), whose coefficients are found at a smaller scale (He, Sun 2015,
