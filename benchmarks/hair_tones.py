@@ -11,7 +11,8 @@ CIE L* / 100 (`oklab.perceived`); a and b are OKLab's.
               `offsets` of the quantiles from it; standard deviations: `contrast` of lightness, `local` of lightness less
               its blur over 4 pixels, and the `skew` of that, `spread` of a and b together around their trend over the
               hair's own lightness; of that, what differs from the mean around (as wide as `find_base` takes it) is `fine`,
-              and the mean itself varies by so much `along` the axis and `across` it; `colorful` is the chroma where the hair is lit
+              and the mean itself varies by so much `along` the axis and `across` it; `colorful` is the chroma where the hair
+              is lit
   axis        degrees of hue, the direction in a and b in which the mean around varies most
   chroma      how colorful hair is at lightnesses evenly spaced from 0 to 1, as a share of its chroma in the middle: log
               chroma = of the photo + of the lightness, by least squares
@@ -77,7 +78,7 @@ def measure(rgb: np.ndarray, mask: np.ndarray) -> Measured | None:
     lit = np.quantile(lab[..., 0][hair], LIT)
     vary = [lab[..., i] - np.interp(lab[..., 0], trend[:, 0], trend[:, i]) for i in (1, 2)]
     around = [mean_around(channel, hair.astype(float)) for channel in vary]
-    fine = np.sqrt(sum(((channel - mean)[hair].var() for channel, mean in zip(vary, around, strict=True))))
+    fine = np.sqrt(sum((channel - mean)[hair].var() for channel, mean in zip(vary, around, strict=True)))
     return Measured(
         np.quantile(lab[..., 0][hair], QUANTILES),
         float(lab[..., 0][hair].std()),

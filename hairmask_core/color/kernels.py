@@ -114,7 +114,7 @@ def interpolate_base(values, placement, y, start, line, base):
 
 
 @compiled
-def usual_color(usual, x, variance):
+def mean_usual(usual, x, variance):
     """The mean color, a and b, that hair usually has whose lightness varies so much around x; see `ToneTransform`.
 
     The mean of a cubic, whose second derivative tells by how much it is off where lightness varies.
@@ -154,8 +154,8 @@ def transform_block(red, green, blue, around, curves, usual, variation, drawn):
         leaned = x - lean * (away - variance) / np.sqrt(away + variance + f4(TINY))
         lightness[i] = leaned
         base[i] = between(slope[i] * leaned + offset[i], f4(0), f4(1))
-        usual_a, usual_b = usual_color(usual, x, f4(0))
-        mean_a, mean_b = usual_color(usual, mean, variance)
+        usual_a, usual_b = mean_usual(usual, x, f4(0))
+        mean_a, mean_b = mean_usual(usual, mean, variance)
         vary_a = LAB[3] * long + LAB[4] * medium + LAB[5] * short - usual_a
         vary_b = LAB[6] * long + LAB[7] * medium + LAB[8] * short - usual_b
         mean_a, mean_b = around_a[i] - mean_a, around_b[i] - mean_b
