@@ -8,6 +8,7 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,12 +108,14 @@ def find_hair(
     (True, (512, 512), 0.04)
     """
     found = find_matte(photo, model, refine, report)
-    small = shrink(photo.rgb, BASE_SIDE)  # once for both: of large photos that takes longer than what follows
-    illuminant = estimate_illuminant(small) if light is Light.AUTO else NEUTRAL
-    tone = measure_tone(*sample_photo(photo, found.matte), illuminant)
-    base = replace(find_base(small, illuminant, shrink(found.matte, BASE_SIDE)), height=photo.height, width=photo.width)
-    outline = find_edge_colors(photo, found.matte)
-    return Hair(found.matte, found.share, found.notices, tone=tone, edges=outline, base=base)
+    with ThreadPoolExecutor(1) as other:  # one core for the outline, one for the rest: each uses little more
+        outline = other.submit(find_edge_colors, photo, found.matte)
+        small = shrink(photo.rgb, BASE_SIDE)  # once for both
+        illuminant = estimate_illuminant(small) if light is Light.AUTO else NEUTRAL
+        tone = measure_tone(*sample_photo(photo, found.matte), illuminant)
+        base = find_base(small, illuminant, shrink(found.matte, BASE_SIDE))
+    base = replace(base, height=photo.height, width=photo.width)
+    return Hair(found.matte, found.share, found.notices, tone=tone, edges=outline.result(), base=base)
 
 
 def find_matte(photo: Photo, model: Segmenter, refine: bool = True, report: Report = no_report) -> HairMatte:

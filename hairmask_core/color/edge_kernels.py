@@ -3,19 +3,9 @@
 import numpy as np
 
 from ..photo.compiled import compiled
-from .kernels import between, f4
+from .kernels import between, f4, interpolate_row
 
 CHANNELS = 9  # of the map, see `edges.Outline`
-
-
-@compiled
-def interpolate_row(values, y, row):
-    """Row y of a map (h, n), linearly between its rows, into row (n,)."""
-    y = min(max(y, 0.0), float(len(values) - 1))
-    above = int(y)
-    first, second, part = values[above], values[min(above + 1, len(values) - 1)], f4(y - above)
-    for i in range(row.size):
-        row[i] = first[i] + part * (second[i] - first[i])
 
 
 @compiled

@@ -80,37 +80,44 @@ def linear_from_encoded(x):
 
 
 @compiled
-def interpolate_base(values, placement, y, start, line, base):
-    """The base of some pixels of row y, from column `start` on, by bilinear interpolation.
+def interpolate_row(values, y, row):
+    """Row y of a map (h, n), linearly between its rows, into row (n,)."""
+    y = min(max(y, 0.0), float(len(values) - 1))
+    above = int(y)
+    first, second, part = values[above], values[min(above + 1, len(values) - 1)], f4(y - above)
+    for i in range(row.size):
+        row[i] = first[i] + part * (second[i] - first[i])
 
-    values: (h, w, CHANNELS), and placement, of the `ScaledMap`. line: (CHANNELS, w), to work in. base: CHANNELS arrays
-    (n,), results; each contiguous, or the loops are no vector instructions.
+
+@compiled
+def interpolate_base(row, across, left, start, base):
+    """The base of the pixels of one row from column `start` on, by bilinear interpolation.
+
+    row: (w · CHANNELS,), of the map, whose columns pixel x finds at across · x + left. base: CHANNELS arrays (n,),
+    results; each contiguous, or the loops are no vector instructions.
     """
     slope, offset, signal, around_a, around_b = base
-    height, width = values.shape[0], values.shape[1]
-    down, top, across, left = placement
-    if down == 1.0 and across == 1.0:  # as fine as the photo
-        row, first = values[min(np.int64(top) + y, height - 1)], np.int64(left) + start
+    last = np.int32(row.size // CHANNELS - 1)
+    if across == 1.0:  # as fine as the photo
+        first = np.int32(left) + np.int32(start)
         for x in range(slope.size):
-            here = row[min(first + x, width - 1)]
-            slope[x], offset[x], signal[x], around_a[x], around_b[x] = here[0], here[1], here[2], here[3], here[4]
+            i = np.int32(CHANNELS) * min(first + np.int32(x), last)
+            slope[x], offset[x], signal[x], around_a[x], around_b[x] = (
+                row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4],
+            )  # fmt: skip
         return
-    place = min(max(down * y + top, 0.0), height - 1.0)
-    i = min(np.int64(place), height - 1)
-    above, below, part = values[i], values[min(i + 1, height - 1)], f4(place - i)
-    for x in range(width):
-        for k in range(CHANNELS):
-            line[k, x] = above[x, k] + part * (below[x, k] - above[x, k])
-    step, begin, last = f4(across), f4(across * start + left), np.int32(width - 1)
+    step, begin = f4(across), f4(across * start + left)
     for x in range(slope.size):
         place = between(step * f4(x) + begin, f4(0), f4(last))
         i = np.int32(place)
-        j, part = min(i + np.int32(1), last), place - f4(i)
-        slope[x] = line[0, i] + part * (line[0, j] - line[0, i])
-        offset[x] = line[1, i] + part * (line[1, j] - line[1, i])
-        signal[x] = line[2, i] + part * (line[2, j] - line[2, i])
-        around_a[x] = line[3, i] + part * (line[3, j] - line[3, i])
-        around_b[x] = line[4, i] + part * (line[4, j] - line[4, i])
+        part = place - f4(i)
+        j = np.int32(CHANNELS) * min(i + np.int32(1), last)
+        i *= np.int32(CHANNELS)
+        slope[x] = row[i] + part * (row[j] - row[i])
+        offset[x] = row[i + 1] + part * (row[j + 1] - row[i + 1])
+        signal[x] = row[i + 2] + part * (row[j + 2] - row[i + 2])
+        around_a[x] = row[i + 3] + part * (row[j + 3] - row[i + 3])
+        around_b[x] = row[i + 4] + part * (row[j + 4] - row[i + 4])
 
 
 @compiled
@@ -223,19 +230,21 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
     """RGBA in whole numbers (H, W, 4). linear: (3, …) of each level, as if the light were white; levels: of linear
     light, evenly spaced, or none: computed.
 
-    values, placement: of the base, see `photo.base`. light: (3,), white in it. drawn: (4,), see `drawn_range`.
+    values, placement: of the base, see `photo.base`: (h, w · CHANNELS). light: (3,), white in it. drawn: (4,), see `drawn_range`.
     """
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    base, line = np.empty((CHANNELS, BLOCK), np.float32), np.empty((CHANNELS, values.shape[1]), np.float32)
+    base, row = np.empty((CHANNELS, BLOCK), np.float32), np.empty(values.shape[1], np.float32)
+    down, top, across, left = placement
     scale = f4(len(levels) - 1 if len(levels) else linear.shape[1] - 1)
     limits = drawn[0], drawn[1], drawn[2], drawn[3]
     for y in range(pixels.shape[0]):
+        interpolate_row(values, down * y + top, row)
         for start in range(0, pixels.shape[1], BLOCK):
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
             here = base[0, :count], base[1, :count], base[2, :count], base[3, :count], base[4, :count]
-            interpolate_base(values, placement, y, start, line, here)
+            interpolate_base(row, across, left, start, here)
             for i in range(count):
                 r[i], g[i], b[i] = linear[0, old[i, 0]], linear[1, old[i, 1]], linear[2, old[i, 2]]
             transform_block(r, g, b, here, curves, usual, variation, limits)
@@ -262,15 +271,17 @@ def transform_levels(pixels, out, linear, levels, values, placement, curves, usu
 def transform_floats(pixels, out, values, placement, curves, usual, variation, light, drawn):
     """RGBA in float32 (H, W, 4); see `transform_levels`."""
     red, green, blue = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    base, line = np.empty((CHANNELS, BLOCK), np.float32), np.empty((CHANNELS, values.shape[1]), np.float32)
+    base, row = np.empty((CHANNELS, BLOCK), np.float32), np.empty(values.shape[1], np.float32)
+    down, top, across, left = placement
     limits = drawn[0], drawn[1], drawn[2], drawn[3]
     for y in range(pixels.shape[0]):
+        interpolate_row(values, down * y + top, row)
         for start in range(0, pixels.shape[1], BLOCK):
             old, new = pixels[y, start : start + BLOCK], out[y, start : start + BLOCK]
             count = len(old)
             r, g, b = red[:count], green[:count], blue[:count]
             here = base[0, :count], base[1, :count], base[2, :count], base[3, :count], base[4, :count]
-            interpolate_base(values, placement, y, start, line, here)
+            interpolate_base(row, across, left, start, here)
             for i in range(count):
                 r[i], g[i], b[i] = old[i, 0], old[i, 1], old[i, 2]
             for i in range(count):

@@ -67,7 +67,7 @@ def apply_transform(
     if base is None:
         base = find_base(old, transform.light)
     out = np.empty_like(old)
-    where = base.values, base.placement
+    where = base.values.reshape(len(base.values), -1), base.placement
     light = np.array(transform.light, np.float32)
     how = transform.curves, transform.usual, transform.variation, light, drawn_range(transform.light)
     if old.dtype == np.float32:

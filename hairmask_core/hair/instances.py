@@ -10,7 +10,7 @@ import numpy as np
 
 from ..options import MOST_PEOPLE
 from ..photo.pixels import Photo, bounded, check_map, from_float
-from ..photo.proxy import make_proxy
+from ..photo.proxy import make_proxy, resize_area
 from ..photo.strips import row_strips
 from .tone import Hair, HairTone, measure_tone, sample_photo, sampling_step
 
@@ -67,7 +67,7 @@ def find_instances(
     scale = WORKING_SIDE / max(photo.width, photo.height)
     width, height = (max(1, round(side * min(1.0, scale))) for side in (photo.width, photo.height))
     size = (width, height)
-    p = cv2.resize(hair.matte, size, interpolation=cv2.INTER_AREA)
+    p = resize_area(hair.matte, size)
     labels = grow_markers(find_markers(p >= HAIR_PROBABILITY, most), p, make_proxy(photo, size))
     labels = enlarge_labels(labels, photo.width, photo.height, report)
     rgb, matte = sample_photo(photo, hair.matte)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..photo.oklab import rgb_to_oklab
 from ..photo.pixels import to_float
+from ..photo.proxy import resize_area
 from ..photo.scaled_map import ScaledMap
 
 DIRECTION_LONG_SIDE = 640  # pixels; strands are seen at this scale
@@ -162,5 +163,4 @@ def shrink(values: np.ndarray, long_side: int) -> np.ndarray:
     """A picture or map at `long_side` at most, areas averaged: float32, 0…1; NaN becomes 0."""
     scale = min(1.0, long_side / max(values.shape[:2]))
     size = tuple(max(1, round(side * scale)) for side in values.shape[1::-1])
-    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    return np.clip(np.nan_to_num(to_float(small)), 0, 1)
+    return np.clip(np.nan_to_num(to_float(resize_area(values, size))), 0, 1)

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from ..photo.pixels import bounded, check_map, check_rgb, to_float
+from ..photo.proxy import resize_area
 from .visible_skin import SURE, depth, find_visible_skin
 
 SURVEY_SIDE = 256  # pixels of the map in which F̄, B̄, w, u and v are found
@@ -61,7 +62,7 @@ def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = N
     check_rgb(rgb)
     check_map(matte, rgb.shape[:2], np.float32)
     size = map_size(matte, LONG_SIDE)
-    mean, p = (bounded(to_float(cv2.resize(x, size, interpolation=cv2.INTER_AREA))) for x in (rgb, matte))
+    mean, p = (bounded(to_float(resize_area(x, size))) for x in (rgb, matte))
     found = cv2.resize(survey(rgb, matte, mean, p, alpha), size, interpolation=cv2.INTER_LINEAR).reshape(*p.shape, -1)
     channels = cv2.split(found)
     hair, behind, direction = (cv2.merge(channels[i : i + 3]) for i in (0, 3, 6))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..photo.pixels import FULL_SCALE, bounded, check_map, check_rgb, to_float
+from ..photo.proxy import resize_area
 from ..photo.strips import work_in_strips
 from .guided_filter import guided_filter_coefficients
 from .matting_network import knows_hair, matting_coefficients
@@ -43,7 +44,7 @@ def refine_outline(
     height, width = rgb.shape[:2]
     scale = min(1.0, WORK_LONG_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    guide = bounded(to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
+    guide = bounded(to_float(resize_area(rgb, size)))
     target = cv2.resize(bounded(coarse), size, interpolation=cv2.INTER_LINEAR)
     pixel = max(size) / max(coarse.shape)  # of the map, in pixels of the guide
     if network and knows_hair(target):

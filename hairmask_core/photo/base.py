@@ -45,7 +45,7 @@ def find_base(rgb: np.ndarray, light: Illuminant = NEUTRAL, matte: np.ndarray | 
     side = 2 * max(1, round(RADIUS * max(x.shape))) + 1
     hair = np.ones_like(x)
     if matte is not None:
-        hair = shrink(matte, LONG_SIDE) ** SURENESS + np.float32(ELSEWHERE)
+        hair = cv2.pow(shrink(matte, LONG_SIDE), SURENESS).reshape(x.shape) + np.float32(ELSEWHERE)
 
     def around(values: np.ndarray) -> np.ndarray:
         near, far = (cv2.blur(values, (one, one), borderType=cv2.BORDER_REFLECT) for one in (side, FARTHER * side))

@@ -15,14 +15,26 @@ def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[
     return small_width, small_height
 
 
+def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture or a map, (H, W) or (H, W, c), of any stored type, at `size` (width, height), no larger: averages of areas.
+
+    What is far larger is halved before, which OpenCV does many times as fast as any other ratio; of an odd side without its
+    last row or column.
+    """
+    width, height = size
+    while pixels.shape[1] >= 4 * width and pixels.shape[0] >= 4 * height:
+        half = pixels.shape[1] // 2, pixels.shape[0] // 2
+        pixels = cv2.resize(pixels[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
 def shrink(pixels: np.ndarray, long_side: int) -> np.ndarray:
     """A picture or a map, (H, W) or (H, W, c), at `long_side` pixels at most, by averages of areas; same dtype."""
     height, width = pixels.shape[:2]
     if max(height, width) <= long_side:
         return pixels
     scale = long_side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return resize_area(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:
@@ -31,9 +43,9 @@ def make_proxy(photo: Photo, size: tuple[int, int]) -> np.ndarray:
     Shrinking averages areas, so that no detail of a large photo aliases.
     """
     shrinks = size[0] * size[1] < photo.width * photo.height
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    proxy = bounded(to_float(cv2.resize(photo.rgb, size, interpolation=method)))
+    resize = resize_area if shrinks else cv2.resize
+    proxy = bounded(to_float(resize(photo.rgb, size)))
     if photo.alpha is not None:
-        cover = bounded(to_float(cv2.resize(photo.alpha, size, interpolation=method)))[..., None]
+        cover = bounded(to_float(resize(photo.alpha, size)))[..., None]
         proxy = proxy * cover + 0.5 * (1 - cover)
     return proxy.astype(np.float32)

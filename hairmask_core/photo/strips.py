@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 STRIP_PIXELS = 1 << 20  # work on a photo goes in strips of about this many pixels
@@ -32,17 +35,29 @@ def work_in_strips(
     """
     workers = min(os.cpu_count() or 1, MOST_THREADS)
     step = max(1, min(STRIP_PIXELS // 2 // max(width, 1), -(-height // workers)))
-    every = [slice(top, min(top + step, height)) for top in range(0, height, step)]
-    groups = [every[i : i + workers] for i in range(0, len(every), workers)]
-    with ThreadPoolExecutor(workers) as pool:
+    left = (slice(top, min(top + step, height)) for top in range(0, height, step))
+    with ThreadPoolExecutor(max(1, workers - 1)) as pool:
+        begun: deque[_Strip] = deque()
         try:
-            others: list[Future] = []
-            for group, following in zip([[], *groups], [*groups, []]):
-                # This thread works as well: asleep, it would leave its core free only after a while.
-                done = [work(rows) for rows in group[:1]] + [other.result() for other in others]
-                others = [pool.submit(work, rows) for rows in following[1:]]
-                for rows, result in zip(group, done):
-                    yield rows, result
-                    report(rows.stop / height)
+            while True:
+                begun.extend(_Strip(rows, pool.submit(work, rows)) for rows in islice(left, 2 * workers - len(begun)))
+                if not begun:
+                    return
+                # This thread works as well, on what no other has begun: asleep, it would leave its core free.
+                while not begun[0].result.done():
+                    own = next((strip for strip in begun if strip.result.cancel()), None)
+                    if own is None:
+                        break
+                    own.result = Future()
+                    own.result.set_result(work(own.rows))
+                first = begun.popleft()
+                yield first.rows, first.result.result()
+                report(first.rows.stop / height)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@dataclass
+class _Strip:
+    rows: slice
+    result: Future

@@ -16,7 +16,7 @@ import xxhash
 from ..errors import RequestError
 from ..options import PixelFormat, shown
 from ..photo.pixels import FULL_SCALE, Photo, from_float
-from ..photo.strips import row_strips, work_in_strips
+from ..photo.strips import work_in_strips
 
 PIXEL_TYPES = {PixelFormat.U8: np.uint8, PixelFormat.U16: np.uint16, PixelFormat.FLOAT: np.float32}  # as stored
 FILES = ("pixels", "limits", "layer_out", "mask_out")  # of a request: a name or a list of names each
@@ -48,15 +48,8 @@ def read_pixels(path: Path, width: int, height: int, dtype: type, alpha: bool = 
 
 def to_photo(rgba: np.ndarray) -> Photo:
     """(H, W, 4) -> Photo, without alpha where all is opaque."""
-    rgb = np.empty((*rgba.shape[:2], 3), rgba.dtype)
-
-    def separate_alpha(rows: slice) -> bool:
-        cv2.cvtColor(rgba[rows], cv2.COLOR_RGBA2RGB, dst=rgb[rows])
-        return cv2.extractChannel(rgba[rows], 3).min() >= FULL_SCALE[rgba.dtype]
-
-    strips = [opaque for _, opaque in work_in_strips(separate_alpha, *rgba.shape[:2])]  # all of them, whatever they say
-    opaque = all(strips)
-    return Photo(rgb, None if opaque else cv2.extractChannel(rgba, 3))
+    alpha = cv2.extractChannel(rgba, 3)
+    return Photo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), None if alpha.min() >= FULL_SCALE[rgba.dtype] else alpha)
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,8 @@ class MaskFiles:
 def write_mask(path: Path, matte: np.ndarray, dtype: type) -> None:
     """Matte -> raw file of that type, row by row."""
     size = matte.size * np.dtype(dtype).itemsize
-    write_pixels(path, size, (from_float(matte[rows], dtype) for rows in row_strips(*matte.shape)))
+    strips = work_in_strips(lambda rows: from_float(matte[rows], dtype), *matte.shape)
+    write_pixels(path, size, (strip for _, strip in strips))
 
 
 def write_pixels(path: Path, size: int, pieces: Iterable[np.ndarray]) -> None:
