@@ -4,9 +4,9 @@
 
 One *pass* is OpenCV's 8-bit RGB -> Lab -> RGB of the same photo, measured in the same run: how long this machine needs
 to compute something for every pixel once. The photo is scikit-image's portrait of an astronaut, enlarged to a square of
-so many megapixels. The worker is warm: it runs and has its model loaded. Pixels go to it and come from it as in GIMP,
-through files; nothing is decoded. "first": a photo that it has not seen, mask and recolor. "new shade": the same photo
-again in another shade. `peak_mb` is the worker's memory at its highest.
+so many megapixels, its side a multiple of 16, as cameras' are. The worker is warm: it runs and has its model loaded.
+Pixels go to it and come from it as in GIMP, through files; nothing is decoded. "first": a photo that it has not seen, mask
+and recolor. "new shade": the same photo again in another shade. `peak_mb` is the worker's memory at its highest.
 
 Run it with the Python of an environment in which the product is installed.
 """
@@ -32,8 +32,8 @@ SHADES = ("copper", "platinum", "blue", "black")
 
 
 def enlarge(megapixels: float) -> np.ndarray:
-    """The astronaut as a square of so many megapixels, (s, s, 4) uint8, opaque."""
-    side = round((megapixels * 1e6) ** 0.5)
+    """The astronaut as a square of about so many megapixels, (s, s, 4) uint8, opaque."""
+    side = 16 * round((megapixels * 1e6) ** 0.5 / 16)
     rgb = cv2.resize(skimage.data.astronaut(), (side, side), interpolation=cv2.INTER_CUBIC)
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
 

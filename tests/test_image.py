@@ -1,6 +1,8 @@
 """Decoding, encoding, pixel formats, proxies."""
 
+import os
 import struct
+import time
 import zlib
 
 import cv2
@@ -11,8 +13,8 @@ from PIL import Image, ImageCms
 from hairmask_core.errors import PhotoError
 from hairmask_core.photo.files import read_photo, write_image
 from hairmask_core.photo.pixels import Photo, from_float, to_float
-from hairmask_core.photo.proxy import make_proxy, proxy_size
-from hairmask_core.photo.strips import row_strips
+from hairmask_core.photo.proxy import make_proxy, proxy_size, resize_area
+from hairmask_core.photo.strips import row_strips, work_in_strips
 
 
 def test_reads_8_bit_rgb_exactly(portrait, astronaut):
@@ -188,6 +190,54 @@ def test_proxy_hides_what_is_transparent():
     rgb = np.zeros((64, 64, 3), np.uint8)
     proxy = make_proxy(Photo(rgb, np.zeros((64, 64), np.uint8)), (32, 32))
     np.testing.assert_allclose(proxy, 0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(("height", "width", "size"), [(1203, 901, (71, 95)), (1200, 900, (225, 300)), (1200, 904, (55, 70)), (40, 4000, (500, 5))])
+def test_halving_first_shrinks_as_averages_of_areas_do(dtype, height, width, size):
+    """Large waves of color: as OpenCV's averages in one go, but for half a level of rounding each time."""
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    waves = 0.5 + 0.4 * np.stack([np.sin(9 * x + 5 * y), np.cos(7 * y), np.sin(4 * x - 6 * y)], axis=2)
+    pixels = from_float(waves.astype(np.float32), dtype)
+    found, expected = resize_area(pixels, size), cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    assert found.shape == (size[1], size[0], 3) and found.dtype == dtype
+    assert np.abs(to_float(found) - to_float(expected)).max() < 0.004 + (2 / 255 if dtype is np.uint8 else 0)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_strips_come_in_order_however_long_each_takes(monkeypatch, cores):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr("hairmask_core.photo.strips.STRIP_PIXELS", 2 * 30)
+
+    def work(rows: slice) -> int:
+        time.sleep(0.002 * (rows.start % 7))
+        return rows.start
+
+    done = []
+    found = list(work_in_strips(work, 61, 10, done.append))
+    assert [start for _, start in found] == [rows.start for rows, _ in found] == list(range(0, 61, 3))
+    assert found[-1][0].stop == 61 and done == sorted(done) and done[-1] == 1
+
+
+def test_work_on_strips_stops_where_it_fails_and_where_nobody_wants_more(monkeypatch):
+    monkeypatch.setattr("hairmask_core.photo.strips.STRIP_PIXELS", 2 * 10)
+    seen = []
+
+    def work(rows: slice) -> int:
+        seen.append(rows.start)
+        if rows.start == 12:
+            raise ValueError("a bad row")
+        return rows.start
+
+    with pytest.raises(ValueError, match="a bad row"):
+        list(work_in_strips(work, 1000, 10))
+    assert 12 in seen and len(seen) < 60
+    seen.clear()
+    for rows, _ in work_in_strips(work, 1000, 10):
+        if rows.start == 5:
+            break
+    time.sleep(0.05)
+    assert len(seen) < 60
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (4000, 1), (1, 3_000_000), (1500, 2000)])

@@ -18,13 +18,13 @@ def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[
 def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture or a map, (H, W) or (H, W, c), of any stored type, at `size` (width, height), no larger: averages of areas.
 
-    What is far larger is halved before, which OpenCV does many times as fast as any other ratio; of an odd side without its
-    last row or column.
+    What is far larger is halved before, as long as its sides are even, as cameras' are: OpenCV does that many times as fast
+    as any other ratio.
     """
     width, height = size
-    while pixels.shape[1] >= 4 * width and pixels.shape[0] >= 4 * height:
+    while all(now >= 4 * then and now % 2 == 0 for now, then in zip(pixels.shape, (height, width))):
         half = pixels.shape[1] // 2, pixels.shape[0] // 2
-        pixels = cv2.resize(pixels[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
