@@ -4,7 +4,8 @@
     python benchmarks/edges.py --data DATA [--quality best] [--choose] [--sheet FILE.png] [--json FILE]
 
 Rendered hair: strands and people of synthetic/, drawn as hair and background apart. The truth is the same strands in the
-new color: p·T(F) + (1-p)·B, F each pixel's hair, B what is behind, T the recoloring of hair that covers its pixels.
+new color: p·T(F) + (1-p)·B, F each pixel's hair, B what is behind, T the recoloring of hair that covers its pixels; what has no
+hair says nothing of the hair's light there.
 Printed: the mean ΔE2000 (CIEDE2000) of the picture that is seen where 0.02 < alpha < 0.98, with layers that hold T of
 the photo everywhere ("as if all were hair") and with what ships, for mattes from three places: the true alpha; what the
 product refines from a coarse map (`coarse_map` of matte.py) with the guided filter and with the network; and, on people,
@@ -24,7 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +37,12 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from hairmask_core.color.blend import blend
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import find_shade
+from hairmask_core.color.tone_curve import Color
 from hairmask_core.evaluation.evaluate import find_pairs
 from hairmask_core.evaluation.metrics import iou
-from hairmask_core.hair.tone import Hair, measure_tone, sample_photo
+from hairmask_core.hair.tone import Hair, HairTone, measure_tone, sample_photo
 from hairmask_core.matting.upsampling import refine_outline
+from hairmask_core.photo.base import find_base
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import find_edge_colors, find_hair, recolor_layer
@@ -83,11 +86,12 @@ def pictures(quick: bool, choose: bool) -> Iterator[tuple[str, Layers]]:
         number += 2
 
 
-def true_picture(layers: Layers, dye: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The same strands dyed, (h, w, 3) uint8; dye: colors (h, w, 3) float32, 0…1 -> likewise."""
+def true_picture(layers: Layers, tone: HairTone, color: Color) -> np.ndarray:
+    """The same strands dyed, (h, w, 3) uint8. tone: of the hair as it was."""
     alpha = layers.alpha[..., None]
-    own = np.where(alpha > 1e-3, layers.hair / np.maximum(alpha, 1e-3) / 255, 0).astype(np.float32)
-    return layers.picture(dye(np.clip(own, 0, 1)) * alpha * 255)
+    own = np.where(alpha > 1e-3, layers.hair / np.maximum(alpha, 1e-3) / 255, 0).astype(np.float32).clip(0, 1)
+    dyed = recolor(own, tone, color, base=find_base(own, tone.light, layers.alpha))
+    return layers.picture(dyed * alpha * 255)
 
 
 def mattes(name: str, rgb: np.ndarray, alpha: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -111,7 +115,7 @@ def measure_rendered(name: str, layers: Layers, shown: list | None = None) -> li
     tone = measure_tone(*sample_photo(photo, alpha))
     truths = {}
     for shade in SHADES:
-        truths[shade] = true_picture(layers, lambda own: recolor(own, tone, find_shade(shade).rgb))
+        truths[shade] = true_picture(layers, tone, find_shade(shade).rgb)
     for matte_name, matte in mattes(name, rgb, alpha):
         plain = Hair(matte, 0.3, tone=tone)
         hair = replace(plain, edges=find_edge_colors(photo, matte))
