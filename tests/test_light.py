@@ -1,4 +1,4 @@
-"""The color of the light: estimated, and the new color seen in it."""
+"""The light in a photo: estimated, and the new color seen in it."""
 
 from dataclasses import replace
 
@@ -14,8 +14,8 @@ from hairmask_core.color.tone_curve import make_transform
 from hairmask_core.color.transform import drawn_range
 from hairmask_core.hair.tone import measure_tone
 from hairmask_core.options import Light
-from hairmask_core.photo.light import LUMINANCE, NEUTRAL, estimate_illuminant
-from hairmask_core.photo.oklab import perceived, rgb_to_oklab, srgb_to_linear
+from hairmask_core.photo.light import DIMMEST, FULL, LUMINANCE, NEUTRAL, estimate_color, estimate_illuminant
+from hairmask_core.photo.oklab import linear_to_srgb, perceived, rgb_to_oklab, srgb_to_linear
 from hairmask_core.photo.pixels import Photo, from_float
 from hairmask_core.pipeline import find_hair
 
@@ -63,8 +63,46 @@ def test_hair_is_dyed_in_the_light_as_it_would_look_there(astronaut, kelvin, sha
 @pytest.mark.parametrize(
     "rgb", [np.zeros((1, 1, 3), np.uint8), np.full((40, 30, 3), 255, np.uint8), np.full((9, 9, 4), np.nan, np.float32)]
 )
-def test_where_nothing_tells_it_is_white(rgb):
-    assert estimate_illuminant(rgb) == NEUTRAL
+def test_where_nothing_tells_it_has_no_color(rgb):
+    assert estimate_color(rgb) == NEUTRAL
+
+
+def dimmed(rgb, exposure):
+    """The photo, uint8, in so much of its light."""
+    return from_float(linear_to_srgb(srgb_to_linear(rgb) * np.float32(exposure)), np.uint8)
+
+
+@pytest.mark.parametrize("exposure", [0.8, 0.5, 0.3])
+def test_in_dim_light_white_is_darker(astronaut, exposure):
+    """In white and in warm light; a fortieth of the photo is white."""
+    patch = np.s_[-80:, -80:]
+    astronaut = astronaut.copy()
+    astronaut[patch] = 255
+    for photo in (astronaut, cast(astronaut, 4000)):
+        white = np.median(srgb_to_linear(photo[patch]) @ LUMINANCE)
+        full, dim = (np.array(estimate_illuminant(one)) for one in (photo, dimmed(photo, exposure)))
+        assert full @ LUMINANCE == pytest.approx(1)
+        assert dim @ LUMINANCE == pytest.approx(min(1, exposure * white / FULL), rel=0.03)
+        np.testing.assert_allclose(dim / dim.sum(), full / full.sum(), atol=0.08)
+    assert estimate_illuminant(np.zeros((9, 9, 3), np.uint8)) == (DIMMEST, DIMMEST, DIMMEST)
+
+
+@pytest.mark.parametrize("shade", ["platinum", "copper", "black"])
+def test_hair_is_dyed_in_dim_light_as_it_would_look_there(astronaut, shade):
+    """Half the light on the recolored photo, or the photo in half its light recolored: much the same; not if taken for white."""
+    ellipse = cv2.ellipse(np.zeros((512, 512), np.uint8), (225, 90), (70, 60), 0, 0, 360, 1, -1) > 0
+
+    def dyed(rgb, light):
+        tone = measure_tone(rgb.astype(np.float32) / 255, ellipse.astype(np.float32), light)
+        return recolor(rgb, tone, find_shade(shade).rgb)
+
+    def lightness(rgb):
+        return rgb2lab(rgb[ellipse][None] / 255)[..., 0].mean()
+
+    dim = dimmed(astronaut, 0.5 * FULL)
+    expected = lightness(dimmed(dyed(astronaut, NEUTRAL), 0.5))
+    auto, white = (abs(lightness(dyed(dim, light)) - expected) for light in (estimate_illuminant(dim), NEUTRAL))
+    assert auto < 4 and auto < 0.5 * white
 
 
 def test_white_is_the_light_itself():
@@ -92,12 +130,12 @@ def test_the_shade_in_a_candles_light_is_the_shade_times_that_light(astronaut):
     np.testing.assert_allclose(warmth, expected[near].mean(axis=0)[1:], atol=0.02)
 
 
-@pytest.mark.parametrize("light", [NEUTRAL, CANDLE, (0.7, 1.0, 1.6)])
+@pytest.mark.parametrize("light", [NEUTRAL, CANDLE, (0.7, 1.0, 1.6), (0.3, 0.25, 0.2)])
 def test_nothing_is_cut_off_in_any_light(astronaut, light):
     tone, out = warm(astronaut, light)
     assert out.min() >= 1 and out.max() <= 254
     low, high, bottom, top = drawn_range(light)
-    assert 0 < low < high <= 1 and 0 < bottom < top <= 1.0001
+    assert 0 < low < high <= 1 / max(light) and 0 < bottom < top and perceived(np.float64(0.5)) < top
     assert make_transform(tone, (0.5, 0.4, 0.3)).light == light
 
 

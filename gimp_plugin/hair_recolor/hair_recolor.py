@@ -45,7 +45,7 @@ METHODS = (
 )
 QUALITIES = ((Quality.FAST.value, _("Fast"), ""), (Quality.BEST.value, _("Best: strand by strand (slower)"), ""))
 LIGHTS = (
-    (Light.AUTO.value, _("As in the photo"), _("In warm or cold light, the new color is seen in that light")),
+    (Light.AUTO.value, _("As in the photo"), _("In warm, cold or dim light, the new color is seen in that light")),
     (Light.NEUTRAL.value, _("White"), _("The new color is as in white light, whatever the photo's light")),
 )
 PEOPLE = (

@@ -129,7 +129,7 @@ def add_parser(commands) -> None:
         "--light",
         choices=[light.value for light in Light],
         default=Light.AUTO.value,
-        help="auto: where the photo's light is clearly warm or cold, the new color is seen in it too (default); "
+        help="auto: where the photo's light is clearly warm, cold or dim, the new color is seen in it too (default); "
         "neutral: the light is taken for white",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Photo -> the color of the light in it, which tints hair whatever its color is."""
+"""Photo -> the light in it, its color and how bright it is: hair of any color is seen in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .oklab import srgb_to_linear
 from .pixels import bounded, to_float
 from .proxy import shrink
 
-Illuminant = tuple[float, float, float]  # red, green, blue of what is white in it, linear, with a luminance of 1
+Illuminant = tuple[float, float, float]  # red, green, blue of what is white in it, linear, with a luminance of 1 at most
 NEUTRAL: Illuminant = (1.0, 1.0, 1.0)
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB (IEC 61966-2-1)
 
@@ -25,12 +25,36 @@ WARMTH = (0.096, -0.038)
 CHANCE = (0.1, 0.4)
 FARTHEST = 2.5  # of those logarithms: a candle's light has 2.4
 
+# In full light, a hundredth of a photo has this luminance or more (CIE L* 85). So it is, without the hair, in nine of ten photos
+# of hair whose lit parts are above L* 76 (60 photos); but of 1015 photos of dark hair, 37 % have less. (Of the photos that
+# nothing is reported by.)
+LIGHTEST, FULL = 0.99, 0.66
+DIMMEST = 0.25  # luminance of white, for photos that are as good as black
+
 
 def estimate_illuminant(rgb: np.ndarray) -> Illuminant:
-    """The color of the light in a photo.
+    """The light in a photo.
 
     rgb: (H, W, 3 or more) uint8, uint16 or float32, sRGB-encoded; what follows blue does not count, NaN counts as 0.
-    Returns linear red, green and blue of a white surface, with a luminance of 1; NEUTRAL where it is near to that.
+    Returns linear red, green and blue of a white surface in it; NEUTRAL where it is near to that.
+
+    Method: the color by `estimate_color`, its luminance by the white patch (Land, McCann 1971, "Lightness and retinex theory";
+    with smoothing before, Funt, Shi 2010, "The rehabilitation of MaxRGB"): what is lightest is nearly white.
+    """
+    brightness = estimate_brightness(rgb)
+    red, green, blue = (brightness * part for part in estimate_color(rgb))
+    return red, green, blue
+
+
+def estimate_brightness(rgb: np.ndarray) -> float:
+    """The luminance of a white surface in a photo, DIMMEST…1; 1 where there is full light. rgb: as above."""
+    small = bounded(to_float(shrink(np.ascontiguousarray(rgb[..., :3]), LONG_SIDE)))
+    luminance = cv2.blur(srgb_to_linear(small) @ np.array(LUMINANCE, np.float32), (3, 3))
+    return float(np.clip(np.quantile(luminance, LIGHTEST) / FULL, DIMMEST, 1))
+
+
+def estimate_color(rgb: np.ndarray) -> Illuminant:
+    """The color of the light in a photo: linear red, green and blue, with a luminance of 1. rgb: as above.
 
     Method: gray edge of second order (van de Weijer, Gevers, Gijsenij 2007, "Edge-based color constancy"): the Minkowski
     norm of the Laplacian is as large in all channels, on the average of what there is in the world.
