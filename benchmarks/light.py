@@ -1,9 +1,9 @@
-"""Does the new color follow the light? Photos are seen through colored light before and after recoloring.
+"""Does the new color follow the light? Photos are seen in colored and in dim light before and after recoloring.
 
 python -m benchmarks.light --data DATA [--photos 24] [--sheet FILE] [--warmth]
 
 DATA holds sets of photos (images/ and masks/ in each). A cast multiplies linear light by the color of a black body, with
-the luminance of white. Two ways should agree: cast(recolor(photo)) and recolor(cast(photo)); the table has the mean
+the luminance of white or a share of it. Two ways should agree: cast(recolor(photo)) and recolor(cast(photo)); the table has the mean
 CIEDE2000 between them in the hair, with the light estimated (auto), and taken for white (neutral).
 --warmth: instead, how warm edges are in the photos for training, from which `photo.light` has its WARMTH.
 """
@@ -21,10 +21,18 @@ from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import find_shade
 from hairmask_core.evaluation.evaluate import find_pairs
 from hairmask_core.hair.tone import measure_tone
-from hairmask_core.photo.light import LUMINANCE, NEUTRAL, edge_ratios, estimate_illuminant
+from hairmask_core.photo.light import (
+    LUMINANCE,
+    NEUTRAL,
+    edge_ratios,
+    estimate_brightness,
+    estimate_color,
+    estimate_illuminant,
+)
 from hairmask_core.photo.oklab import linear_to_srgb, srgb_to_linear
 
-KELVINS = (3000, 4000, 5000, 6500, 7500, 9000)
+# Of each cast the temperature in kelvin, and the luminance.
+CASTS = ((3000, 1), (4000, 1), (5000, 1), (6500, 1), (7500, 1), (9000, 1), (6500, 0.5), (6500, 0.25), (3500, 0.4))
 SETS = ("figaro1k", "celebahq", "celebamask")
 SIDE = 512  # pixels of the long side
 SHADES = ("golden-blond", "copper", "dark-brown", "platinum", "blue", "black")
@@ -60,9 +68,9 @@ def black_body(kelvin: float) -> np.ndarray:
     return white / (white @ LUMINANCE)
 
 
-def cast(rgb: np.ndarray, kelvin: float) -> np.ndarray:
+def cast(rgb: np.ndarray, kelvin: float, luminance: float = 1.0) -> np.ndarray:
     """A photo, (h, w, 3) uint8, as it would be in that light."""
-    light = black_body(kelvin).astype(np.float32)
+    light = (luminance * black_body(kelvin)).astype(np.float32)
     return np.round(255 * linear_to_srgb(np.clip(srgb_to_linear(rgb) * light, 0, 1))).astype(np.uint8)
 
 
@@ -107,23 +115,24 @@ def main() -> None:
         return
     each = -(-args.photos // len(SETS))
     photos = [read(pair) for name in SETS for pair in held_out_pairs(args.data, name)[:each]]
-    estimates = np.log([estimate_illuminant(rgb) for rgb, _ in photos])
-    print(f"{len(photos)} photos; taken for white: {np.mean(np.abs(estimates).max(axis=1) == 0):.0%}")
-    print("| light, K | auto | neutral |\n|---|---|---|")
-    for kelvin in KELVINS:
+    white = np.mean([estimate_color(rgb) == NEUTRAL for rgb, _ in photos])
+    dim = np.mean([estimate_brightness(rgb) < 1 for rgb, _ in photos])
+    print(f"{len(photos)} photos; light taken for white: {white:.0%}, for dim: {dim:.0%}")
+    print("| light, K | luminance | auto | neutral |\n|---|---|---|---|")
+    for light in CASTS:
         means = []
         for auto in (True, False):
             found = [
                 difference(
-                    cast(dyed(rgb, matte, shade, auto), kelvin),
-                    dyed(cast(rgb, kelvin), matte, shade, auto),
+                    cast(dyed(rgb, matte, shade, auto), *light),
+                    dyed(cast(rgb, *light), matte, shade, auto),
                     matte > 0.9,
                 )
                 for i, (rgb, matte) in enumerate(photos)
                 for shade in (SHADES[i % len(SHADES)], SHADES[(i + 3) % len(SHADES)])
             ]
             means.append(np.mean(found))
-        print(f"| {kelvin} | {means[0]:.1f} | {means[1]:.1f} |")
+        print(f"| {light[0]} | {light[1]} | {means[0]:.1f} | {means[1]:.1f} |")
     if args.sheet:
         rows = []
         for i, (rgb, matte) in enumerate(photos):
