@@ -99,6 +99,24 @@ def draw_cloth(size: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(color * value[..., None], 0, 255).astype(np.float32)
 
 
+def draw_pattern(size: int, rng: np.random.Generator) -> np.ndarray:
+    """Cloth with checks, stripes or dots, (size, size, 3) float32, 0…255."""
+    cloth = draw_cloth(size, rng)
+    y, x = np.mgrid[:size, :size].astype(np.float32) / np.float32(rng.uniform(1.5, 30))
+    angle = rng.uniform(0, np.pi)
+    x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    kind = rng.choice(["checks", "stripes", "dots"])
+    if kind == "dots":
+        drawn = np.hypot((x % 4) - 2, (y % 4) - 2) < rng.uniform(0.6, 1.8)
+    else:
+        drawn = np.sin(x) > rng.uniform(-0.5, 0.8)
+        if kind == "checks":
+            drawn ^= np.sin(y * rng.uniform(0.5, 2)) > rng.uniform(-0.5, 0.8)
+    drawn = cv2.GaussianBlur(drawn.astype(np.float32), (0, 0), rng.uniform(0.4, 1.2))[..., None]
+    other = rng.uniform(0, 255, 3) if rng.random() < 0.5 else cloth * rng.uniform(0.2, 1)
+    return np.clip(cloth + rng.uniform(0.3, 1) * drawn * (other - cloth), 0, 255).astype(np.float32)
+
+
 def draw_fur(size: int, rng: np.random.Generator) -> np.ndarray:
     """Fur, grass, hay or fringes: strands without a person, (size, size, 3) float32, 0…255."""
     image = np.full((size, size, 3), rng.uniform(10, 120, 3), np.float32)

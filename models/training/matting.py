@@ -20,7 +20,7 @@ from hairmask_core.matting.upsampling import WORK_LONG_SIDE
 from hairmask_core.photo.pixels import Photo
 from hairmask_core.pipeline import segment_photo
 from hairmask_core.segmentation.segmenter import open_model
-from synthetic.surfaces import draw_texture
+from synthetic.surfaces import draw_pattern, draw_texture
 
 from .datasets import find_samples, read_sample, some
 from .export import check_terms, file_entry, fold_and_round, research_terms, write_card, write_onnx
@@ -47,6 +47,14 @@ SOFT = 8  # pixels of the guide over which a real photo's mask, drawn by hand, i
 NEAR = 10  # pixels from it that count as that
 SIDE, MARGIN = 3.0, 0.1  # weight of pixels on the wrong side of 1/2 by a real mask, or nearer to it than that
 DOUBTS = (1.0, 1.0, 1.0, 0.6, 0.25, 0.1)  # shares of a map's log odds that places keep: real maps are unsure in places
+CURLS = 0.3  # share of the maps that run straight over curls
+PATTERNED = 0.2  # of the backgrounds are patterned cloth
+DARKENED = 0.25  # of the rendered samples are dark hair in a noisy photo
+DARK = (8, 40)  # mean level of that hair
+MUCH_NOISE = (0.008, 0.03)  # standard deviation of its noise
+NOISES = (0.003, 0.01, 0.02)  # of that of others
+DENSITY = (8, 16)  # sides in pixels of squares over which the amount of hair should be right
+DENSE = 2.0  # weight of that
 STEEP = 5.0  # weight of the gradient's squared error, which is what Rhemann et al. 2009 measure
 TRAINING_DATA = sorted({*REAL, *BACKGROUNDS, "rendered strands"})
 
@@ -110,7 +118,7 @@ def coarse_map(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     scale = MAP_SIDE * rng.choice([0.7, 1, 1, 1.4]) / max(alpha.shape)
     size = (round(alpha.shape[1] * scale), round(alpha.shape[0] * scale))
     small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.5, 2.5))
+    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(*((2.5, 6) if rng.random() < CURLS else (0.5, 2.5))))
     cells = int(rng.integers(8, 28))
     push = rng.normal(0, rng.uniform(0.2, 2.0), (cells, cells, 2)).astype(np.float32)
     push = cv2.resize(push, size, interpolation=cv2.INTER_CUBIC)
@@ -149,30 +157,39 @@ def compose(hair: MattingSample, background: np.ndarray, rng: np.random.Generato
         solid = color[alpha > 0.9]
         if len(solid):
             behind = np.clip(behind + rng.uniform(0.3, 0.9) * (solid.mean(0) - behind.mean((0, 1))), 0, 1)
+    noise = rng.choice(NOISES)
+    if rng.random() < DARKENED and (alpha > 0.9).any():
+        color = color * np.float32(min(1.0, rng.uniform(*DARK) / 255 / max(color[alpha > 0.9].mean(), 1e-3)))
+        behind = behind * np.float32(rng.choice([1, rng.uniform(0.15, 1)]))
+        noise = rng.uniform(*MUCH_NOISE)
     rgb = color + (1 - alpha[..., None]) * behind
     p = cut_map(coarse_map(hair.small, rng), hair.place, GUIDE_SIDE)
     soft = rng.choice([0, 0, rng.uniform(0.3, 1.2)])
     if soft:
         rgb, alpha = cv2.GaussianBlur(rgb, (0, 0), soft), cv2.GaussianBlur(alpha, (0, 0), soft)
-    return finish(rgb, p, alpha, rng)
+    return finish(rgb, p, alpha, rng, noise)
 
 
 def cut_background(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A square of a photo without hair, (side, side, 3) float32, 0…1; sometimes a rendered surface; often blurred."""
+    """A square of a photo without hair, (side, side, 3) float32, 0…1, often blurred; sometimes a rendered surface."""
+    if rng.random() < PATTERNED:
+        return draw_pattern(side, rng) / 255
     if rng.random() < 0.15:
         photo = draw_texture(256, rng)
     length = int(min(photo.shape[:2]) * rng.uniform(0.4, 1))
     top, left = (int(rng.integers(0, n - length + 1)) for n in photo.shape[:2])
     cut = photo[top : top + length, left : left + length].astype(np.float32) / 255
     cut = cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA if length > side else cv2.INTER_CUBIC)
-    blur = rng.choice([0, rng.uniform(0.5, 3), rng.uniform(3, 15)])
+    blur = rng.choice([0, 0, rng.uniform(0.5, 3), rng.uniform(3, 15)])
     return np.clip(cv2.GaussianBlur(cut, (0, 0), blur) if blur else cut, 0, 1)
 
 
-def finish(rgb: np.ndarray, p: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def finish(
+    rgb: np.ndarray, p: np.ndarray, alpha: np.ndarray, rng: np.random.Generator, noise: float
+) -> tuple[np.ndarray, ...]:
     """Exposure, contrast, noise, JPEG; turned and mirrored; and the guide."""
     rgb = np.clip(rgb, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.2))) * np.float32(np.exp(rng.normal(0, 0.15)))
-    rgb = rgb + rng.normal(0, rng.choice([0.003, 0.01, 0.02]), rgb.shape).astype(np.float32)
+    rgb = rgb + rng.normal(0, noise, rgb.shape).astype(np.float32)
     levels = np.clip(np.round(rgb * 255), 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 98))]
@@ -195,7 +212,8 @@ def cut_real(real: tuple, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     left = int(np.clip(x * width - rng.uniform(0.2, 0.8) * GUIDE_SIDE, 0, width - GUIDE_SIDE))
     square = np.s_[top : top + GUIDE_SIDE, left : left + GUIDE_SIDE]
     p = cut_map(coarse, np.array([top / height, left / width, GUIDE_SIDE / width]), GUIDE_SIDE)
-    return finish(image[square].astype(np.float32) / 255, p, mask[square].astype(np.float32) / 255, rng)
+    rgb, alpha = (part[square].astype(np.float32) / 255 for part in (image, mask))
+    return finish(rgb, p, alpha, rng, rng.choice(NOISES))
 
 
 # Loss
@@ -207,7 +225,8 @@ def loss_of(coefficients: torch.Tensor, rgb: torch.Tensor, alpha: torch.Tensor, 
 
 
 def matte_loss(matte: torch.Tensor, alpha: torch.Tensor, is_real: bool) -> torch.Tensor:
-    """Mean absolute and squared error, of the alpha and of its gradient, at full resolution and at half and quarter.
+    """Mean absolute and squared error, of the alpha and of its gradient, at full resolution and at half and quarter, and
+    of the amount of hair.
 
     Real photos' masks are drawn by hand: near their outline they only count as averages over SOFT pixels, and as to on
     which side of 1/2 the matte is.
@@ -220,7 +239,7 @@ def matte_loss(matte: torch.Tensor, alpha: torch.Tensor, is_real: bool) -> torch
         away = (highest - lowest < 0.1).float()
         wrong = F.relu(MARGIN - (2 * alpha - 1) * (matte - 0.5)).mean()
         return 3 * soft + 2 * ((matte - alpha).abs() * away).mean() + SIDE * wrong
-    total = matte.new_zeros(())
+    total = DENSE * sum(F.avg_pool2d(matte - alpha, side).abs().mean() for side in DENSITY)
     for _ in range(3):
         difference = matte - alpha
         total = total + difference.abs().mean() + 2 * difference.square().mean()
