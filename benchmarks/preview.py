@@ -30,7 +30,7 @@ layer = image.get_layers()[0]
 GimpUi.init("preview")
 procedure = Gimp.get_pdb().lookup_procedure("python-fu-hair-recolor")
 config = procedure.create_config()
-window, preview = dialog.make_dialog(procedure, config, True, image, layer, client.load_settings(plugin))
+window, preview = dialog.make_dialog(procedure, config, True, image, layer, layer, client.load_settings(plugin))
 window.show()
 
 def shown():
