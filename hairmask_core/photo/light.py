@@ -9,7 +9,8 @@ from .oklab import srgb_to_linear
 from .pixels import bounded, to_float
 from .proxy import shrink
 
-Illuminant = tuple[float, float, float]  # red, green, blue of what is white in it, linear, with a luminance of 1 at most
+# Red, green and blue of what is white in it, linear, with a luminance of 1 at most.
+Illuminant = tuple[float, float, float]
 NEUTRAL: Illuminant = (1.0, 1.0, 1.0)
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB (IEC 61966-2-1)
 
