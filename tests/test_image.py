@@ -195,7 +195,7 @@ def test_proxy_hides_what_is_transparent():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize(
     ("height", "width", "size"),
-    [(1203, 901, (71, 95)), (1200, 900, (225, 300)), (1200, 904, (55, 70)), (40, 4000, (500, 5))],
+    [(2103, 2001, (71, 95)), (2200, 2400, (225, 300)), (4016, 4008, (55, 70)), (40, 4000, (500, 5))],
 )
 def test_halving_first_shrinks_as_averages_of_areas_do(dtype, height, width, size):
     """Large waves of color: as OpenCV's averages in one go, but for half a level of rounding each time."""

@@ -8,6 +8,9 @@ import numpy as np
 from .pixels import Photo, bounded, to_float
 
 
+LARGE = 2000  # pixels of a side, from which a picture is halved before it is shrunk further
+
+
 def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[int, int]:
     """Width and height of the working-scale copy: `long_side` at most, aspect kept, multiples of `multiple`."""
     scale = long_side / max(width, height)
@@ -18,11 +21,11 @@ def proxy_size(width: int, height: int, long_side: int, multiple: int) -> tuple[
 def resize_area(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture or a map, (H, W) or (H, W, c), of any stored type, at `size` (width, height), no larger: averages of areas.
 
-    What is far larger is halved before, as long as its sides are even, as cameras' are: OpenCV does that many times as fast
-    as any other ratio.
+    What is large, and far larger than that, is halved before, as long as its sides are even, as cameras' are: OpenCV does that
+    many times as fast as any other ratio. It smooths a little more, so small pictures, which take no time, go without.
     """
     width, height = size
-    while all(now >= 4 * then and now % 2 == 0 for now, then in zip(pixels.shape, (height, width))):
+    while all(now >= max(LARGE, 4 * then) and now % 2 == 0 for now, then in zip(pixels.shape, (height, width))):
         half = pixels.shape[1] // 2, pixels.shape[0] // 2
         pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
