@@ -33,8 +33,7 @@ HUE_REACH, HUE_FADE = 40.0, 30.0  # degrees from it: so far off a hue still turn
 # Variation around the curves, see `variation`; by what tells recolored crops of choice and training photos from real ones.
 LEAN = 0.15  # of the distribution of lightness around a pixel, for each 1 of skewness that it is to lose
 STRANDS = 0.7  # of single pixels' color that counts as their own: the rest is noise and compression
-# Along and across the axis of hue, of color beyond the table's, in hair made so much lighter: 8 bits hide it in the dark.
-HIDDEN, HIDDEN_DEPTH = (3.5, 1.5), 0.3
+HIDDEN, HIDDEN_DEPTH = 3.5, 0.3  # of color beyond the table's, in hair made so much lighter: 8 bits hide it in the dark
 SPREAD_GAIN = (0.3, 1.5)  # of what the photo's hair varies less or more than usual that is made up for
 
 
@@ -121,8 +120,7 @@ def variation(tone: Tone, median: float, chroma: float) -> np.ndarray:
     lean = LEAN * (old - new)
     usual = np.clip(both(real.spread)[0] / max(tone.spread, 1e-4), *SPREAD_GAIN)
     fine, along, across = (usual * new / old for old, new in map(both, (real.fine, real.along, real.across)))
-    lift = np.clip((median - own) / HIDDEN_DEPTH, 0, 1)
-    along, across = (share * (1 + (hidden - 1) * lift) for share, hidden in zip((along, across), HIDDEN))
+    along *= 1 + (HIDDEN - 1) * np.clip((median - own) / HIDDEN_DEPTH, 0, 1)
     along /= max(chroma, both(real.colorful)[1])
     x, y = np.cos(np.radians(real.axis)), np.sin(np.radians(real.axis))
     return np.array(
