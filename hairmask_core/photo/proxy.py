@@ -7,7 +7,6 @@ import numpy as np
 
 from .pixels import Photo, bounded, to_float
 
-
 LARGE = 2000  # pixels of a side, from which a picture is halved before it is shrunk further
 
 
