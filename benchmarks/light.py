@@ -1,11 +1,13 @@
 """Does the new color follow the light? Photos are seen in colored and in dim light before and after recoloring.
 
-python -m benchmarks.light --data DATA [--photos 24] [--sheet FILE] [--warmth]
+python -m benchmarks.light --data DATA [--photos 24] [--sheet FILE] [--warmth] [--brightness]
 
 DATA holds sets of photos (images/ and masks/ in each). A cast multiplies linear light by the color of a black body, with
-the luminance of white or a share of it. Two ways should agree: cast(recolor(photo)) and recolor(cast(photo)); the table has the mean
-CIEDE2000 between them in the hair, with the light estimated (auto), and taken for white (neutral).
+the luminance of white or a share of it. Two ways should agree: cast(recolor(photo)) and recolor(cast(photo)); the table has
+the mean CIEDE2000 between them in the hair, with the light estimated (auto), and taken for white (neutral).
 --warmth: instead, how warm edges are in the photos for training, from which `photo.light` has its WARMTH.
+--brightness: instead, how light the lightest hundredth is of photos of light and of dark hair, from which it has FULL; of
+the photos that nothing is reported by.
 """
 
 import argparse
@@ -20,8 +22,10 @@ from benchmarks.held_out import held_out_pairs
 from hairmask_core.color.recolor import recolor
 from hairmask_core.color.shades import find_shade
 from hairmask_core.evaluation.evaluate import find_pairs
-from hairmask_core.hair.tone import measure_tone
+from hairmask_core.hair.tone import LIT, measure_tone
 from hairmask_core.photo.light import (
+    FULL,
+    LIGHTEST,
     LUMINANCE,
     NEUTRAL,
     edge_ratios,
@@ -35,6 +39,8 @@ from hairmask_core.photo.oklab import linear_to_srgb, srgb_to_linear
 CASTS = ((3000, 1), (4000, 1), (5000, 1), (6500, 1), (7500, 1), (9000, 1), (6500, 0.5), (6500, 0.25), (3500, 0.4))
 SETS = ("figaro1k", "celebahq", "celebamask")
 SIDE = 512  # pixels of the long side
+LIGHT_HAIR, DARK_HAIR = 76, 30  # L* of the hair where it is lit, of light hair at least and of dark hair at most
+LEAST_PIXELS = 1000  # of hair and of the rest
 SHADES = ("golden-blond", "copper", "dark-brown", "platinum", "blue", "black")
 
 
@@ -103,15 +109,44 @@ def print_warmth(data: Path) -> None:
     print(f"{len(ratios)} photos: red {red:.3f}, blue {blue:.3f}; standard deviation of red by blue {away.std():.2f}")
 
 
+def print_brightness(data: Path) -> None:
+    """Quantiles of the CIE L* of the lightest hundredth, LIGHTEST, of photos, and of them without the hair."""
+    pairs = [pair for name in SETS for pair in find_pairs(data / name / "images", data / name / "masks")]
+    kinds: dict[str, list] = {"light": [], "dark": []}
+    for pair in pairs:
+        if zlib.crc32(pair[0].stem.encode()) % 10 == 0:
+            continue
+        rgb, matte = read(pair)
+        lightness = rgb2lab(cv2.blur(rgb, (3, 3)))[..., 0]
+        hair, rest = matte > 0.9, matte < 0.05
+        if min(hair.sum(), rest.sum()) < LEAST_PIXELS:
+            continue
+        lit = np.quantile(lightness[hair], LIT)
+        kind = "light" if lit >= LIGHT_HAIR else "dark" if lit < DARK_HAIR else None
+        if kind:
+            kinds[kind].append((np.quantile(lightness, LIGHTEST), np.quantile(lightness[rest], LIGHTEST)))
+    full = float(rgb2lab(np.full((1, 1, 3), linear_to_srgb(np.full((1, 1, 3), FULL, np.float32))))[0, 0, 0])
+    print(f"full light: L* {full:.0f}\n| hair | photos | L*: 5 %, 10 %, half below | without the hair | in dim light |")
+    print("|---|---|---|---|---|")
+    for kind, found in kinds.items():
+        whole, rest = np.array(found).T
+        shown = [", ".join(f"{one:.0f}" for one in np.quantile(x, (0.05, 0.1, 0.5))) for x in (whole, rest)]
+        print(f"| {kind} | {len(found)} | {shown[0]} | {shown[1]} | {np.mean(whole < full):.0%} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--warmth", action="store_true", help="measure how warm edges are in photos for training")
+    parser.add_argument("--brightness", action="store_true", help="measure how light the lightest of photos is")
     parser.add_argument("--sheet", type=Path, help="also draw the photos as they are, neutral and auto")
     args = parser.parse_args()
     if args.warmth:
         print_warmth(args.data)
+        return
+    if args.brightness:
+        print_brightness(args.data)
         return
     each = -(-args.photos // len(SETS))
     photos = [read(pair) for name in SETS for pair in held_out_pairs(args.data, name)[:each]]

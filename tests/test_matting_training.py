@@ -67,7 +67,10 @@ def test_without_samples_the_command_that_makes_them_is_named(tmp_path):
         read_matting_samples(tmp_path)
 
 
-def test_a_sample_is_the_hair_over_the_background(hair):
+def test_a_sample_is_the_hair_over_the_background(hair, monkeypatch):
+    """Where the map is made neither unsure nor to run over curls, it is like the hair."""
+    monkeypatch.setattr(matting, "DOUBTS", (1.0,))
+    monkeypatch.setattr(matting, "CURLS", 0.0)
     side, alike = len(hair[0].alpha), []
     for seed in range(9):
         rng = np.random.default_rng(seed)
@@ -77,7 +80,7 @@ def test_a_sample_is_the_hair_over_the_background(hair):
         assert 0 <= rgb.min() and rgb.max() <= 1 and 0 <= p.min() and p.max() <= 1
         small = [cv2.resize(one, (24, 24), interpolation=cv2.INTER_AREA).ravel() for one in (alpha, p)]
         alike.append(np.corrcoef(*small)[0, 1])
-    assert np.median(alike) > 0.4 and min(alike) > 0.1, alike
+    assert np.median(alike) > 0.6 and min(alike) > 0.4, alike
 
 
 def test_colors_nearby_tell_hair_from_the_rest():
