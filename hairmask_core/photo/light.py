@@ -26,9 +26,9 @@ WARMTH = (0.096, -0.038)
 CHANCE = (0.1, 0.4)
 FARTHEST = 2.5  # of those logarithms: a candle's light has 2.4
 
-# In full light, a hundredth of a photo has this luminance or more (CIE L* 85). So it is, without the hair, in nine of ten photos
-# of hair whose lit parts are above L* 76 (60 photos); but of 1015 photos of dark hair, 37 % have less. (Of the photos that
-# nothing is reported by.)
+# In full light, a hundredth of a photo has this luminance or more (CIE L* 85). So it is, even without the hair, in nine of ten
+# photos of hair that is above L* 76 where it is lit; but 37 % of the photos of dark hair have less
+# (`python -m benchmarks.light --brightness`).
 LIGHTEST, FULL = 0.99, 0.66
 DIMMEST = 0.25  # luminance of white, for photos that are as good as black
 
