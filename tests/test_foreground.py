@@ -208,8 +208,8 @@ def test_the_map_is_bounded_and_says_what_it_is(disk):
     for rgb, matte in ((photo.rgb, hair.matte), large):
         found = edge_colors(rgb, matte)
         assert found.shape[2] == CHANNELS and max(found.shape) <= LONG_SIDE and found.dtype == np.float32
-        assert np.isfinite(found).all() and (found[..., 7] >= 0).all() and (found[..., 8] > 0).all()
-    assert (edge_colors(photo.rgb, hair.matte)[distance < 40][:, 7] == 0).all()  # inside, the matte alone counts
+        assert np.isfinite(found).all() and (found[..., 10] >= 0).all() and (found[..., 11] > 0).all()
+    assert (edge_colors(photo.rgb, hair.matte)[distance < 40][:, 10] == 0).all()  # inside, the matte alone counts
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3)])

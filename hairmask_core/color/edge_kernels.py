@@ -5,14 +5,14 @@ import numpy as np
 from ..photo.compiled import compiled
 from .kernels import between, f4, interpolate_row
 
-CHANNELS = 9  # of the map, see `edges.Outline`
+CHANNELS = 12  # of the map, see `edges.Outline`
 
 
 @compiled
-def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess):
+def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess, smoother):
     """See `edges.unmix`. hair: a copy of the pixels, changed in place. gains: (h, W) float32, to be filled. values: the map,
-    (…, CHANNELS · its width). full: the stored number that means 1. excess: of `edges`. Returns how many pixels are on the
-    outline.
+    (…, CHANNELS · its width). full: the stored number that means 1. excess, smoother: of `edges`, q². Returns how many pixels are
+    on the outline.
     """
     found, last = 0, values.shape[1] // CHANNELS - 1
     rounding, scale = f4(0.5) if full > f4(1) else f4(0), f4(1) / full
@@ -31,16 +31,16 @@ def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess):
             place = between(step * f4(x) + start, f4(0), f4(last))
             j = np.int32(place)
             i, k = CHANNELS * j, CHANNELS * min(j + 1, last)
-            if p >= f4(1) and row[i + 7] <= f4(0) and row[k + 7] <= f4(0):
+            if p >= f4(1) and row[i + 10] <= f4(0) and row[k + 10] <= f4(0):
                 continue
             part = place - f4(j)
             r = between(f4(pixels[y, x, 0]) * scale, f4(0), f4(1))
             g = between(f4(pixels[y, x, 1]) * scale, f4(0), f4(1))
             b = between(f4(pixels[y, x, 2]) * scale, f4(0), f4(1))
-            near = row[i + 3] * r + row[i + 4] * g + row[i + 5] * b - row[i + 6]
-            far = row[k + 3] * r + row[k + 4] * g + row[k + 5] * b - row[k + 6]
+            near = row[i + 6] * r + row[i + 7] * g + row[i + 8] * b - row[i + 9]
+            far = row[k + 6] * r + row[k + 7] * g + row[k + 8] * b - row[k + 9]
             off = between(near + part * (far - near), f4(0), f4(1)) - p
-            u, v = row[i + 7] + part * (row[k + 7] - row[i + 7]), row[i + 8] + part * (row[k + 8] - row[i + 8])
+            u, v = row[i + 10] + part * (row[k + 10] - row[i + 10]), row[i + 11] + part * (row[k + 11] - row[i + 11])
             doubt = u * (f4(1) + off * off / (u + v))
             trust = doubt / (doubt + v)
             share = p + trust * off
@@ -49,12 +49,13 @@ def unmix_rows(pixels, hair, matte, gains, values, placement, full, excess):
             found += 1
             gains[y, x] = min(share / p, f4(1) + excess * trust)
             rest = f4(1) - share
-            r += rest * (row[i] + part * (row[k] - row[i]))
-            g += rest * (row[i + 1] + part * (row[k + 1] - row[i + 1]))
-            b += rest * (row[i + 2] + part * (row[k + 2] - row[i + 2]))
-            hair[y, x, 0] = between(r, f4(0), f4(1)) * full + rounding
-            hair[y, x, 1] = between(g, f4(0), f4(1)) * full + rounding
-            hair[y, x, 2] = between(b, f4(0), f4(1)) * full + rounding
+            own = share / max(share * share + smoother * rest * rest, f4(1e-6))
+            for c in range(3):
+                color = between(f4(pixels[y, x, c]) * scale, f4(0), f4(1))
+                front = row[i + c] + part * (row[k + c] - row[i + c])
+                behind = row[i + 3 + c] + part * (row[k + 3 + c] - row[i + 3 + c])
+                color = front + own * (color - share * front - rest * behind)
+                hair[y, x, c] = between(color, f4(0), f4(1)) * full + rounding
     return found
 
 

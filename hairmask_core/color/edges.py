@@ -4,8 +4,13 @@ A pixel of the outline is I = a F + (1-a) B: F the hair's color, B that of what 
 should be seen of it is a F' + (1-a) B, F' = T(F) the dyed hair; that is I + a (F' - F). It is seen through the matte p, as
 (1-p) I + p·layer, so the layer must hold I + (a / p) (F' - F): for a matte that is right, a = p, that is F' + (1-p) (B - F).
 
-a and F - B are told by a small map (`Outline`), and F = I + (1-a) (F - B), with all the pixel's own texture. Where p is 0,
-and well inside the hair, the layer is T(I): whoever paints on the mask there gets dyed pixels.
+A small map (`Outline`) tells a, and the colors F̄ and B̄ that hair and background have around. What a pixel has besides,
+r = I - a F̄ - (1-a) B̄, its texture, is that of both. If the hair's has the standard deviation 1 and the background's q, what
+is expected of the hair's is (Wiener)
+
+    F = F̄ + k r,  k = a / (a² + q² (1-a)²).
+
+Where p is 0, and well inside the hair, the layer is T(I): whoever paints on the mask there gets dyed pixels.
 """
 
 from __future__ import annotations
@@ -18,13 +23,14 @@ import numpy as np
 from ..photo.pixels import FULL_SCALE
 from ..photo.scaled_map import ScaledMap
 
+SMOOTHER = 0.5  # q: skin, walls and what is out of focus have less texture than strands
 EXCESS = 0.5  # how far a / p may be above 1, where color alone decides: more would show when the mask is painted on
 
 
 class Outline(NamedTuple):
     """What has to be known of the hair's outline, see `matting.foreground`.
 
-    matte: (H, W) float32, 0…1, p. colors: a map (…, 9) of F - B, three channels; w, three; o; u; and v, above 0. A pixel's
+    matte: (H, W) float32, 0…1, p. colors: a map (…, 12) of F̄ and B̄, three channels each; w, three; o; u; and v, above 0. A pixel's
     color says that s = wᵀ I - o of it is hair, within 0…1. With d = s - p, e = u (1 + d² / (u + v)) and k = e / (e + v), its
     share of hair is a = p + k d.
     """
@@ -35,7 +41,7 @@ class Outline(NamedTuple):
 
 def warm_up(types: tuple[type, ...]) -> None:
     """Load, and if need be compile, what `dye_hair` needs for pixels of those types."""
-    colors = ScaledMap(np.ones((1, 1, 9), np.float32), 1, 1)
+    colors = ScaledMap(np.ones((1, 1, 12), np.float32), 1, 1)
     for one in types:
         dye_hair(
             lambda pixels, rows: pixels,
@@ -77,7 +83,7 @@ def unmix(pixels: np.ndarray, matte: np.ndarray, colors: ScaledMap) -> tuple[np.
     full = FULL_SCALE[pixels.dtype]
     hair, gains = pixels.copy(), np.empty(matte.shape, np.float32)
     values = colors.values.reshape(len(colors.values), -1)
-    how = colors.placement, np.float32(full), np.float32(EXCESS)
+    how = colors.placement, np.float32(full), np.float32(EXCESS), np.float32(SMOOTHER**2)
     found = edge_kernels.unmix_rows(pixels, hair, matte, gains, values, *how)
     return (hair, gains) if found else None
 

@@ -18,7 +18,7 @@ the mean of both measurements, each by the inverse of its variance. Far inside, 
 is cropped and skin shows through (`visible_skin`), the matte says nothing of a: F̄, B̄ and w are then those of hair and skin.
 
 With a known, F and B themselves are found as in Germer, Uelwer, Conrad, Harmeling 2020, "Fast Multi-Level Foreground
-Estimation".
+Estimation", as a map of slowly changing colors; `color.edges` tells each pixel's own hair by them.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ LEAST_ERROR = 0.05  # variance of s below which all pixels count alike there
 LARGEST_ERROR = 0.25  # variance of a matte that says nothing
 EXPECTED = 1.15  # times v: so large may (s - p)² be before the matte is in doubt
 PULL, SMOOTHNESS = 1e-3, 1e-5  # weights of F̄ and B̄, and of the neighbors' colors where the share is even
-ROUNDS, COARSE_ROUNDS, COARSE = 2, 10, 32  # of relaxation at each level; at levels of so many pixels at most
+ROUNDS, COARSE_ROUNDS, COARSE = 2, 10, 256  # of relaxation at each level; at levels of so many pixels at most
 SKIN_ERROR = 0.01  # variance of s where skin shows through
-CHANNELS = 9  # of the map, see `edge_colors`
+CHANNELS = 12  # of the map, see `edge_colors`
 
 
 def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
@@ -54,9 +54,8 @@ def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = N
 
     rgb: (H, W, 3) uint8, uint16 or float32 (0…1), sRGB-encoded; NaN counts as 0. matte: (H, W) float32, 0…1. alpha: (H, W) of
     the photo's type, or None; what is transparent has no color.
-    Returns (h, w, CHANNELS) float32, LONG_SIDE pixels at most: F - B, three channels, each -1…1; w, three; wᵀ B̄; u,
-    0…LARGEST_ERROR; and v, above 0. So the colors of the photo itself, I, tell s and a of every pixel, and the hair's color,
-    I + (1-a) (F - B).
+    Returns (h, w, CHANNELS) float32, LONG_SIDE pixels at most: F and B, three channels each, 0…1; w, three; wᵀ B̄; u,
+    0…LARGEST_ERROR; and v, above 0. So the colors of the photo itself, I, tell s and a of every pixel, and the hair's color.
     Raises ValueError for arrays of another shape or type, and for empty ones.
     """
     check_rgb(rgb)
@@ -67,9 +66,12 @@ def edge_colors(rgb: np.ndarray, matte: np.ndarray, alpha: np.ndarray | None = N
     channels = cv2.split(found)
     hair, behind, direction = (cv2.merge(channels[i : i + 3]) for i in (0, 3, 6))
     offset, u, v = channels[9:]
+    if alpha is not None:  # what is transparent gets the colors around
+        hidden = 1 - bounded(to_float(resize_area(alpha, size)))[..., None]
+        mean = mean + hidden * (behind + p[..., None] * (hair - behind) - mean)
     share = combine(p, color_share(mean, direction, offset), u, v)
     hair, behind = separate_colors(mean, share, hair, behind)
-    return cv2.merge([hair - behind, direction, offset, u, v])
+    return cv2.merge([hair, behind, direction, offset, u, v])
 
 
 def map_size(matte: np.ndarray, long_side: int) -> tuple[int, int]:
