@@ -10,6 +10,7 @@ import numpy as np
 from ..photo.pixels import FULL_SCALE, bounded, check_map, check_rgb, to_float
 from ..photo.proxy import resize_area
 from ..photo.strips import work_in_strips
+from .foreign_colors import doubt_foreign_colors
 from .guided_filter import guided_filter_coefficients
 from .matting_network import knows_hair, matting_coefficients
 
@@ -35,8 +36,8 @@ def refine_outline(
     Returns (H, W) float32 in 0…1. Memory beyond the result is bounded by strips, not by the photo.
     NaN counts as 0. Raises ValueError for arrays of another shape or type, and for empty ones.
 
-    Method: the matte is a linear function of the color, whose coefficients are found on a reduced copy and applied at
-    full resolution (He, Sun 2015, "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided
+    Method: where the map is unsure, colors that are foreign to the hair lower it (`foreign_colors`). The matte is a linear
+    function of the color, whose coefficients are found on a reduced copy and applied at full resolution (He, Sun 2015, "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided
     filter with a color guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21).
     """
     check_rgb(rgb)
@@ -45,7 +46,7 @@ def refine_outline(
     scale = min(1.0, WORK_LONG_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     guide = bounded(to_float(resize_area(rgb, size)))
-    target = cv2.resize(bounded(coarse), size, interpolation=cv2.INTER_LINEAR)
+    target = cv2.resize(doubt_foreign_colors(guide, bounded(coarse)), size, interpolation=cv2.INTER_LINEAR)
     pixel = max(size) / max(coarse.shape)  # of the map, in pixels of the guide
     if network and knows_hair(target):
         coefficients = matting_coefficients(
