@@ -6,7 +6,7 @@
 Printed: mean IoU, F1, average precision and boundary F at the photos' own resolution, after each stage in turn and
 after each alone. --pixels: a pixel classifier, as `python -m models.training.pixel_classifier` writes it; the model's
 own otherwise.
-The outline is refined by the guided filter here; matte.py compares ways of refining it.
+Refined: foreign colors are doubted, and the outline follows the guided filter; matte.py compares ways of that.
 For the texture engine first the maps of its two scales by themselves, whose AP can be compared; their IoU cannot, as
 they learned from balanced windows.
 """
@@ -21,6 +21,7 @@ from held_out import held_out_pairs
 
 from hairmask_core.evaluation.evaluate import evaluate
 from hairmask_core.inference.session import ort
+from hairmask_core.matting.foreign_colors import doubt_foreign_colors
 from hairmask_core.options import LARGEST_STEP, Engine
 from hairmask_core.photo.files import read_photo
 from hairmask_core.photo.pixels import Photo
@@ -94,11 +95,12 @@ def main() -> None:
     for name, stage in stages.items():
         chain.append(stage)
         row(f"+ {name}", chain, False)
-    row("+ guided filter", chain, True)
+    row("+ refined", chain, True)
     for name, stage in stages.items():
         row(f"{name} alone", [stage], False)
-        row(f"{name}, guided filter", [stage], True)
-    row("guided filter alone", [], True)
+        row(f"{name}, refined", [stage], True)
+    row("foreign colors alone", [lambda crop: doubt_foreign_colors(crop.proxy, crop.coarse)], False)
+    row("refined alone", [], True)
 
 
 if __name__ == "__main__":
