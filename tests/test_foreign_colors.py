@@ -62,6 +62,14 @@ def test_where_nothing_is_sure_colors_say_nothing(scene, value):
     np.testing.assert_array_equal(doubt_foreign_colors(scene[0], coarse), coarse)
 
 
+def test_where_little_of_the_hair_is_sure_its_colors_say_nothing(scene):
+    rgb, coarse = scene
+    coarse[HEAD] = 0.9
+    coarse[20:60, 40:120] = 1
+    coarse[UNSURE] = 0.7
+    np.testing.assert_array_equal(doubt_foreign_colors(rgb, coarse), coarse)
+
+
 def test_a_large_map_is_changed_as_a_small_one(scene):
     rgb, coarse = scene
     large = cv2.resize(coarse, (5 * SIDE, 5 * SIDE), interpolation=cv2.INTER_NEAREST)

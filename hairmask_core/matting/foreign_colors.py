@@ -4,7 +4,8 @@ A network's map is unsure at places (a red sleeve under brown ends, a wall betwe
 there is no hair, because the hair of this photo nowhere has that color. How often does each color appear in the sure
 hair, and in what surely is none, the nearer the more? With those frequencies h and r, smoothed histograms of CIE Lab, log h / r
 is the evidence of a color (Jones, Rehg 2002, "Statistical color models with application to skin detection"). It is added
-to the map's log odds where it speaks clearly against hair; never in favor of it: walls and clothes have hair's colors, too.
+to the map's log odds where it speaks clearly against hair; never in favor of it: walls and clothes have hair's colors, too. Where
+little of the hair is sure (a head cropped in several lengths), the rest may well have other colors: then nothing is said.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from ..photo.proxy import resize_area
 LONG_SIDE = 512  # pixels at which colors are looked at
 SURE = 0.95  # from here on pixels are hair, and below 1 - SURE none
 LEAST = 50  # pixels of both: fewer say nothing
+# Of the pixels that are rather hair than not, so many must be surely so for their colors to be the hair's: up to the first
+# nothing is said, from the second on all.
+KNOWN = (0.5, 0.7)
 NEAR = 0.15  # of the long side: at this distance from the hair what is none counts 1 / e
 CELLS = 24  # of the histogram along each axis …
 LARGEST = (100.0, 60.0, 60.0)  # … which reach to L* 100, and to so large an a* and b* on both sides
@@ -52,12 +56,13 @@ def evidence_against(rgb: np.ndarray, p: np.ndarray) -> np.ndarray | None:
     away = cv2.distanceTransform((p < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     hair = (p > SURE).astype(np.float32)
     rest = (p < 1 - SURE) * np.exp(away / np.float32(-NEAR * max(p.shape)))
-    if hair.sum() < LEAST or rest.sum() < LEAST:
+    known = np.clip((hair.sum() / max(1, (p > 0.5).sum()) - KNOWN[0]) / (KNOWN[1] - KNOWN[0]), 0, 1)
+    if known == 0 or hair.sum() < LEAST or rest.sum() < LEAST:
         return None
     cells = color_cells(rgb)
     evidence = np.log((frequencies(cells, hair) + RARE) / (frequencies(cells, rest) + RARE))
     seen = cv2.GaussianBlur(evidence.astype(np.float32)[cells], (0, 0), BLUR)
-    return WEIGHT * np.minimum(np.maximum(seen, -LARGEST_EVIDENCE) + CLEAR, 0)
+    return np.float32(WEIGHT * known) * np.minimum(np.maximum(seen, -LARGEST_EVIDENCE) + CLEAR, 0)
 
 
 def color_cells(rgb: np.ndarray) -> np.ndarray:
