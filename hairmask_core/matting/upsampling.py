@@ -37,8 +37,9 @@ def refine_outline(
     NaN counts as 0. Raises ValueError for arrays of another shape or type, and for empty ones.
 
     Method: where the map is unsure, colors that are foreign to the hair lower it (`foreign_colors`). The matte is a linear
-    function of the color, whose coefficients are found on a reduced copy and applied at full resolution (He, Sun 2015, "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided
-    filter with a color guide (He, Sun, Tang 2013, "Guided Image Filtering", eq. 19-21).
+    function of the color, whose coefficients are found on a reduced copy and applied at full resolution (He, Sun 2015,
+    "Fast Guided Filter"). They are those of `matting_coefficients`, or of the guided filter with a color guide (He, Sun, Tang
+    2013, "Guided Image Filtering", eq. 19-21).
     """
     check_rgb(rgb)
     check_map(coarse, np.shape(coarse), np.float32)
